@@ -1,0 +1,103 @@
+"""Weights in fewer bits, one array at a time, with onnxruntime's own quantisers.
+
+Layouts, from the schemas of onnxruntime's contrib operators:
+
+- MatMulNBits: B uint8 ``[N, blocks, block_size * bits / 8]``, scales float32 ``[N, blocks]``, where
+  ``blocks = ceil(K / block_size)``; without zero points the zero point is ``2 ** (bits - 1)``.
+- GatherBlockQuantized: data uint8 ``[rows, K * bits / 8]``, scales and zero point as above.
+- DynamicQuantizeMatMul: B uint8 ``[K, N]``, one scale and one zero point for each column.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from onnxruntime.capi import _pybind_state as native
+
+Format = Literal["fp32", "fp16", "int8", "int4", "dynamic8"]
+FORMATS: tuple[Format, ...] = ("fp32", "fp16", "int8", "int4", "dynamic8")
+BLOCK_SIZES = (16, 32, 64, 128)
+ROWS_AT_ONCE = 8192  # a vocabulary matrix is quantised in slices, so that its transposed copy stays small
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How the weight matrices of one graph, or of one role in it, are stored.
+
+    fp32     float32, MatMul.
+    fp16     float16 in the file, cast to float32 when the session is made. Activations stay float32.
+    int8     8 bits in blocks along the inputs, MatMulNBits.
+    int4     4 bits in blocks along the inputs, MatMulNBits.
+    dynamic8 8 bits a column, activations quantised per call, DynamicQuantizeMatMul: fastest for many rows.
+    """
+
+    format: Format = "fp32"
+    block_size: int = 32
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise ValueError(f"unknown precision {self.format!r}, expected one of {', '.join(FORMATS)}")
+        if self.block_size not in BLOCK_SIZES:
+            raise ValueError(f"unknown block size {self.block_size}, expected one of {BLOCK_SIZES}")
+
+    @property
+    def bits(self) -> int:
+        """Bits a weight of a matrix takes in the file, without scales."""
+        return {"fp32": 32, "fp16": 16, "int8": 8, "int4": 4, "dynamic8": 8}[self.format]
+
+
+FP32 = Precision("fp32")
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """A matrix in blocks: ``packed`` uint8 [N, blocks, bytes a block], ``scales`` float32 [N, blocks]."""
+
+    packed: NDArray[np.uint8]
+    scales: NDArray[np.float32]
+
+
+def in_blocks(weight: NDArray[np.float32], bits: int, block_size: int) -> Blocks:
+    """Quantise ``weight`` [N, K] symmetrically in blocks of ``block_size`` along K, in 4 or 8 bits."""
+    rows, columns = weight.shape
+    blocks = math.ceil(columns / block_size)
+    packed = np.zeros((rows, blocks, block_size * bits // 8), np.uint8)
+    scales = np.zeros((rows, blocks), np.float32)
+    quantise = native.quantize_matmul_4bits if bits == 4 else native.quantize_matmul_8bits
+    for start in range(0, rows, ROWS_AT_ONCE):
+        part = slice(start, min(start + ROWS_AT_ONCE, rows))
+        count = part.stop - part.start
+        turned = np.zeros((blocks * block_size, count), np.float32)
+        turned[:columns] = weight[part].T
+        unused = np.zeros((count, math.ceil(blocks * bits / 8)), np.uint8)
+        quantise(packed[part], turned, scales[part], unused, block_size, count, columns, True)
+    return Blocks(packed, scales)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A matrix in 8 bits: ``values`` uint8 [K, N], ``scales`` float32 [N], ``zero`` uint8 [N] (all 128)."""
+
+    values: NDArray[np.uint8]
+    scales: NDArray[np.float32]
+    zero: NDArray[np.uint8]
+
+
+def in_columns(weight: NDArray[np.float32]) -> Columns:
+    """Quantise ``weight`` [N, K] in 8 bits with one scale for each of the N outputs.
+
+    Unsigned with zero point 128: signed weights would saturate in the 16-bit sums of processors
+    without VNNI, and on those with it both forms run the same kernel.
+    """
+    scales = np.abs(weight).max(axis=1) / 127.0
+    scales[scales == 0] = 1.0
+    values = np.rint(weight / scales[:, None]) + 128.0
+    return Columns(
+        np.ascontiguousarray(values.astype(np.uint8).T),
+        scales.astype(np.float32),
+        np.full(weight.shape[0], 128, np.uint8),
+    )
