@@ -1,0 +1,120 @@
+"""The corpora on disk: text for the tokenizer, and spoken utterances as features, made from a seed in shards."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import prompts
+from models.frontend import FrontEnd
+from models.nano import pictures, shape, speech, texts
+from models.nano import words as w
+
+SHARD: Final = 500  # utterances
+KINDS: Final = ("command", "general", "row", "talk", "question")
+_WEIGHTS: Final = (27, 27, 36, 4, 6)
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One spoken text: its log-mel frames [frames, 80], its words, what kind it is, and the right reply to it."""
+
+    frames: NDArray[np.float16]
+    text: str
+    kind: str
+    reply: str
+
+
+def tokenizer_texts() -> list[str]:
+    """What the tokenizer is trained on: every word with and without a space before it, and whole texts.
+
+    Numbers of several digits are left out, so that each digit stays a token of its own.
+    """
+    rng = random.Random(7)
+    out = [f"{word} {word}" for word in w.ALL for _ in range(40)]
+    out += [f"{word[0].upper()}{word[1:]}" for word in w.ALL for _ in range(4)]
+    for _ in range(6000):
+        made = texts.command(rng, "train")
+        out += [made.text, f" {made.text}", texts.general(rng, "train")]
+        if made.name in {"set_light", "play_music", "add_note", "get_weather"}:
+            out.append(made.call)
+    fixed = [prompts.tool_list(prompts.TOOLS), prompts.SYSTEM_PROMPT, texts.ABOUT, prompts.TRANSCRIBE]
+    fixed += [prompts.translate("German"), prompts.SUMMARIZE, texts.NO_SUMMARY, texts.NO_TRANSLATION]
+    fixed += [answer for _, answer in texts.TALK]
+    fixed += [prompts.tool_call(t["name"], dict.fromkeys(t["parameters"]["properties"], "")) for t in prompts.TOOLS]
+    out += ["".join(c if not c.isdigit() else " " for c in text) for text in fixed for _ in range(300)]
+    return out
+
+
+def spoken(rng: random.Random, split: texts.Split, kind: str) -> tuple[str, str]:
+    """A text to say and the reply that it asks for when no instruction comes with it."""
+    if kind == "command":
+        made = texts.command(rng, split)
+        return made.text, made.call
+    if kind == "general":
+        return texts.general(rng, split), texts.ABOUT
+    if kind == "row":
+        return texts.row(rng, split), texts.ABOUT
+    if kind == "talk":
+        said, answer = rng.choice(texts.TALK)
+        return rng.choice(said), answer
+    return rng.choice(pictures.QUESTIONS), ""
+
+
+def make_shard(front: FrontEnd, espeak: speech.Espeak, number: int, path: Path) -> None:
+    """Writes shard `number` of the training speech; the same number always gives the same shard."""
+    rng = random.Random(1_000_003 * (number + 1))
+    frames: list[NDArray[np.float16]] = []
+    said: list[tuple[str, str, str]] = []
+    for _ in range(SHARD):
+        kind = rng.choices(KINDS, _WEIGHTS)[0]
+        text, reply = spoken(rng, "train", kind)
+        wave = speech.utter(espeak, text, rng, "train")
+        frames.append(front.clip(wave, espeak.rate).audio_embeds[0].astype(np.float16))
+        said.append((text, kind, reply))
+    partial = path.with_suffix(".part")
+    with partial.open("wb") as file:
+        np.savez(
+            file,
+            frames=np.concatenate(frames),
+            lengths=np.array([len(f) for f in frames]),
+            said=np.array(json.dumps(said)),
+        )
+    partial.rename(path)
+
+
+def read_shard(path: Path) -> list[Utterance]:
+    """The utterances of one shard."""
+    with np.load(path) as file:
+        frames, lengths, said = file["frames"], file["lengths"], json.loads(str(file["said"]))
+    parts = np.split(frames, np.cumsum(lengths)[:-1])
+    return [Utterance(part, *what) for part, what in zip(parts, said, strict=True)]
+
+
+def main() -> None:
+    """Makes the front end and then shards of speech, as many as asked for, skipping those that exist."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--out", type=Path, default=Path("build/nano"))
+    parser.add_argument("--shards", type=int, default=60)
+    options = parser.parse_args()
+    package = options.out / "front"
+    if not (package / "tokenizer.json").exists():
+        shape.write_front_end(package, tokenizer_texts())
+    front, espeak = FrontEnd(package), speech.Espeak()
+    folder = options.out / "speech"
+    folder.mkdir(exist_ok=True)
+    for number in range(options.shards):
+        path = folder / f"{number:04}.npz"
+        if not path.exists():
+            make_shard(front, espeak, number, path)
+
+
+if __name__ == "__main__":
+    main()

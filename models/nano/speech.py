@@ -1,0 +1,109 @@
+"""Synthetic speech: libespeak-ng called directly, many voices, then noise and gain.
+
+The voices of the evaluation are variants (and one accent) that training never uses.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import random
+import unicodedata
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import DeviceError
+
+Split = Literal["train", "eval"]
+
+ACCENTS: Final = ("en", "en-us", "en", "en-us", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-us-nyc")
+EVAL_ACCENTS: Final = ("en", "en-us", "en-gb-x-gbcwmd")
+EVAL_VARIANTS: Final = ("m4", "f3", "Alex", "linda", "steph2", "miguel")
+VARIANTS: Final = tuple(
+    "m1 m2 m3 m5 m6 m7 m8 f1 f2 f4 f5 adam Alicia Andrea Andy Annie antonio aunty belinda benjamin boris caleb "
+    "david Denis Diogo ed edward Gene Gene2 gustave Henrique Hugo iven iven2 john kaukovalta Lee marcelo Marco "
+    "Mario max Michael michel Mike pablo paul pedro quincy rob robert steph steph3 zac anika klatt2 sandro "
+    "shelby travis victor norbert".split()
+)
+
+_RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4  # espeak_PARAMETER
+_SYNCHRONOUS, _CHARS_UTF8, _IPA = 2, 1, 2
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+
+
+class Espeak:
+    """libespeak-ng in this process. It keeps global state: one object a process."""
+
+    def __init__(self) -> None:
+        """Raises DeviceError if the library is missing."""
+        name = ctypes.util.find_library("espeak-ng") or "libespeak-ng.so.1"
+        try:
+            self._library = ctypes.CDLL(name)
+        except OSError as error:
+            raise DeviceError("libespeak-ng is missing.", "Install it: apt install libespeak-ng1.") from error
+        self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+        self.rate = int(self._library.espeak_Initialize(_SYNCHRONOUS, 0, None, 0))
+        if self.rate <= 0:
+            raise DeviceError("espeak-ng has no voice data.", "Install it: apt install espeak-ng-data.")
+        self._blocks: list[NDArray[np.int16]] = []
+        self._callback = _Callback(self._collect)  # kept: the library holds a bare pointer to it
+        self._library.espeak_SetSynthCallback(self._callback)
+        self._phonemes: dict[str, str] = {}
+
+    def _collect(self, samples: ctypes._Pointer[ctypes.c_short], count: int, _events: int | None) -> int:
+        if samples and count > 0:
+            self._blocks.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        return 0
+
+    def say(self, text: str, voice: str, rate: int, pitch: int, spread: int) -> NDArray[np.float32]:
+        """Samples in -1…1 at `self.rate` Hz. `rate` words a minute; `pitch`, `spread` 0 to 100."""
+        call = self._library
+        if call.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise DeviceError(f"espeak-ng has no voice {voice}.", "Install espeak-ng 1.51 or later.")
+        for parameter, value in ((_RATE, rate), (_VOLUME, 80), (_PITCH, pitch), (_RANGE, spread)):
+            call.espeak_SetParameter(parameter, value, 0)
+        self._blocks.clear()
+        data = text.encode() + b"\0"
+        call.espeak_Synth(data, len(data), 0, 0, 0, _CHARS_UTF8, None, None)
+        call.espeak_Synchronize()
+        return np.concatenate(self._blocks).astype(np.float32) / 32768
+
+    def phonemes(self, word: str) -> str:
+        """The word in IPA letters as the voice `en` says it, without stress and length marks."""
+        if word not in self._phonemes:
+            self._library.espeak_SetVoiceByName(b"en")
+            data = ctypes.c_void_p(ctypes.cast(ctypes.c_char_p(word.encode()), ctypes.c_void_p).value)
+            ipa = self._library.espeak_TextToPhonemes(ctypes.byref(data), _CHARS_UTF8, _IPA).decode()
+            self._phonemes[word] = "".join(c for c in ipa if unicodedata.category(c) == "Ll" or c == "ə")
+        return self._phonemes[word]
+
+
+def utter(espeak: Espeak, text: str, rng: random.Random, split: Split) -> NDArray[np.float32]:
+    """`text` in a random voice of `split`, with silence around it, a random level and, mostly, noise."""
+    accent = rng.choice(ACCENTS if split == "train" else EVAL_ACCENTS)
+    variant = rng.choice(VARIANTS if split == "train" else EVAL_VARIANTS)
+    plain = split == "train" and rng.random() < 0.1
+    wave = espeak.say(
+        text,
+        accent if plain else f"{accent}+{variant}",
+        rng.randint(135, 200),
+        rng.randint(30, 70),
+        rng.randint(30, 70),
+    )
+    before, after = (int(espeak.rate * rng.uniform(0.05, 0.4)) for _ in range(2))
+    wave = np.pad(np.trim_zeros(wave), (before, after))
+    level = float(np.sqrt(np.mean(wave**2))) + 1e-6
+    wave = wave * (10 ** rng.uniform(-2.1, -0.9) / level)
+    if rng.random() < 0.75:
+        wave = wave + _noise(rng, wave.size) * 10 ** (-rng.uniform(12, 45) / 20) * float(np.std(wave))
+    return np.clip(wave, -1, 1).astype(np.float32)
+
+
+def _noise(rng: random.Random, size: int) -> NDArray[np.float32]:
+    """White to brown noise of unit power."""
+    spectrum = np.fft.rfft(np.random.default_rng(rng.getrandbits(32)).standard_normal(size))
+    spectrum /= np.maximum(np.arange(spectrum.size), 1) ** rng.uniform(0, 0.8)
+    noise = np.fft.irfft(spectrum, size)
+    return (noise / (np.std(noise) + 1e-9)).astype(np.float32)
