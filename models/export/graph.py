@@ -249,6 +249,18 @@ class GraphWriter:
         inputs = [x, self.parameter(f"{name}.weight"), self.parameter(f"{name}.bias")]
         return self.node("LayerNormalization", inputs, axis=-1, epsilon=epsilon)
 
+    def rms_norm(self, x: str, name: str, epsilon: float) -> str:
+        """RMSNorm over the last axis with ``<name>.weight``."""
+        inputs = [x, self.parameter(f"{name}.weight")]
+        return self.node("SimplifiedLayerNormalization", inputs, axis=-1, epsilon=epsilon, stash_type=1)
+
+    def add_rms_norm(self, x: str, residual: str, name: str, epsilon: float) -> tuple[str, str]:
+        """RMSNorm of ``x + residual`` with ``<name>.weight``, and that sum."""
+        inputs = [x, residual, self.parameter(f"{name}.weight")]
+        outputs = [self._fresh("normed"), "", "", self._fresh("residual")]
+        self._add("SkipSimplifiedLayerNormalization", inputs, outputs, MICROSOFT, {"epsilon": epsilon})
+        return outputs[0], outputs[3]
+
     def gelu(self, x: str, *, tanh: bool = False) -> str:
         """GELU, exact (erf) or with the tanh approximation."""
         return self.node("Gelu", [x], approximate="tanh" if tanh else "none")
