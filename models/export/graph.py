@@ -108,11 +108,17 @@ class GraphWriter:
         half = precision.format == "fp16"
         stored = f"{name}.fp16" if half else name
         if stored not in self._initializers:
-            array = self._read(name)
+            array = self.read(name)
             if shape is not None:
                 array = shape(array)
             self.weight(stored, array.astype(np.float16) if half else array)
         return self.node("Cast", [stored], to=TensorProto.FLOAT) if half else stored
+
+    def read(self, name: str) -> NDArray[np.float32]:
+        """Return a tensor of the source as float32."""
+        if self.source is None:
+            raise ValueError(f"{self.name} was made without a source of weights")
+        return self.source.read(name)
 
     def const(self, value: ArrayLike, dtype: DTypeLike = np.int64) -> str:
         """Return a small constant; equal constants share one initializer."""
@@ -200,7 +206,7 @@ class GraphWriter:
         ``scale`` multiplies the weight before it is stored; ``weight`` rearranges the tensor into [out, in]
         (for example a convolution of kernel size 1).
         """
-        matrix = self._read(f"{name}.weight")
+        matrix = self.read(f"{name}.weight")
         if weight is not None:
             matrix = weight(matrix)
         if scale != 1.0:
@@ -315,11 +321,6 @@ class GraphWriter:
         model = helper.make_model(graph, opset_imports=opsets, producer_name="aside", ir_version=10)
         self._path.write_bytes(model.SerializeToString(deterministic=True))
         return self._path
-
-    def _read(self, name: str) -> NDArray[np.float32]:
-        if self.source is None:
-            raise ValueError(f"{self.name} was made without a source of weights")
-        return self.source.read(name)
 
     def _fresh(self, hint: str) -> str:
         self._counter += 1
