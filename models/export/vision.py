@@ -19,11 +19,11 @@ from models.checkpoint import Tensors
 from models.config import VisionConfig
 from models.errors import CheckpointError
 from models.export.graph import MICROSOFT, GraphWriter
+from models.export.projections import projected
 from models.export.quantize import FP32, Precision
-from models.tensor_names import IMAGE
+from models.tensor_names import IMAGE, TOWER
 
 NAME = "phi-4-mm-vision"
-TOWER = f"{IMAGE}.img_processor"
 
 
 def write_vision(checkpoint: Tensors, directory: Path, precision: Precision = FP32) -> Path:
@@ -139,5 +139,56 @@ def _layer(
 def _attention(
     g: GraphWriter, tower: VisionConfig, x: str, keys: str, whole: str, name: str, precision: Precision
 ) -> str:
-    qkv = g.node("Split", [x])
-    return qkv
+    """Self-attention in both directions. A crop without padding takes the kernel that needs no scores' matrix."""
+    query, key, value = projected(g, x, name, precision)
+    heads = tower.heads
+
+    def unmasked() -> list[str]:
+        return [g.node("MultiHeadAttention", [query, key, value], domain=MICROSOFT, num_heads=heads)]
+
+    def masked() -> list[str]:
+        inputs = [query, key, value, "", keys]
+        return [g.node("MultiHeadAttention", inputs, domain=MICROSOFT, num_heads=heads)]
+
+    return g.linear(g.if_(whole, unmasked, masked)[0], f"{name}.out_proj", precision, bias=True)
+
+
+def _assemble(g: GraphWriter, tower: VisionConfig, features: str, mask: str, grid: str) -> str:
+    """Put the pictures together from ``features`` [crops in use, cells, cells, width]: [rows, width]."""
+    cells, width = tower.patches_per_side // 2, tower.hidden_size
+    line_end = g.parameter(f"{IMAGE}.sub_img_feature_extensor", shape=lambda a: a.reshape(1, 1, -1))
+    middle = g.parameter(f"{IMAGE}.global_img_feature_extensor", shape=lambda a: a.reshape(1, -1))
+
+    def lines(area: str) -> str:
+        """Rows of an area [height, width, features] with a separator after each line."""
+        ends = g.node("Expand", [line_end, g.node("Concat", [g.dim(area, 0), g.const([1, 1])], axis=0)])
+        return g.reshape(g.node("Concat", [area, ends], axis=1), -1, width)
+
+    def tiled(crops: str, rows: str, columns: str, *depth: int) -> str:
+        """Crops [rows * columns, cells, cells, *depth] as one area [rows * cells, columns * cells, *depth]."""
+        x = g.reshape(crops, rows, columns, cells, cells, *depth)
+        x = g.node("Transpose", [x], perm=[0, 2, 1, 3, 4][: 4 + len(depth)])
+        high, wide = (g.node("Mul", [count, g.const([cells])]) for count in (rows, columns))
+        return g.reshape(x, high, wide, *depth)
+
+    def add(iteration: str, state: list[str]) -> tuple[list[str], list[str]]:
+        first, done = state
+        here = g.node("Gather", [grid, iteration])
+        rows, columns = g.nodes("Split", [here], 2, axis=0, num_outputs=2)
+        second = g.node("Add", [first, g.const([1])])
+        count = g.node("Mul", [rows, columns])
+        last = g.node("Add", [second, count])
+        shown = g.slice(g.node("Gather", [mask, iteration]), 1, g.node("Add", [count, g.const([1])]), 0)
+        ends = [np.iinfo(np.int64).max] * 2
+        shown = g.node("Slice", [shown, g.const([0, 0]), g.const(ends), g.const([1, 2]), g.const([2, 2])])
+        useful = g.node("Cast", [tiled(shown, rows, columns)], to=TensorProto.INT64)
+        area = tiled(g.slice(features, second, last, 0), rows, columns, width)
+        for axis in (0, 1):
+            edge = g.node("Gather", [useful, g.const(0)], axis=1 - axis)
+            area = g.slice(area, 0, g.node("ReduceSum", [edge], keepdims=1), axis)
+        whole = g.node("Squeeze", [g.slice(features, first, second, 0), g.const([0])])
+        return [last, g.node("Concat", [done, lines(area), middle, lines(whole)], axis=0)], []
+
+    nothing = g.const(np.zeros((0, width)), np.float32)
+    start = [(g.const([0]), np.int64), (nothing, np.float32)]
+    return g.loop(g.node("Squeeze", [g.dim(grid, 0)]), start, add)[1]
