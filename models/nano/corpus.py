@@ -48,7 +48,9 @@ def tokenizer_texts() -> list[str]:
     fixed = [prompts.tool_list(prompts.TOOLS), prompts.SYSTEM_PROMPT, texts.ABOUT, prompts.TRANSCRIBE]
     fixed += [prompts.translate("German"), prompts.SUMMARIZE, texts.NO_SUMMARY, texts.NO_TRANSLATION]
     fixed += [answer for _, answer in texts.TALK]
-    fixed += [prompts.tool_call(t["name"], dict.fromkeys(t["parameters"]["properties"], "")) for t in prompts.TOOLS]
+    fixed += [
+        prompts.tool_call(t["name"], dict.fromkeys(t["parameters"]["properties"], "")) for t in prompts.TOOLS
+    ]
     out += ["".join(c if not c.isdigit() else " " for c in text) for text in fixed for _ in range(300)]
     return out
 
@@ -68,15 +70,22 @@ def spoken(rng: random.Random, split: texts.Split, kind: str) -> tuple[str, str]
     return rng.choice(pictures.QUESTIONS), ""
 
 
-def make_shard(front: FrontEnd, espeak: speech.Espeak, number: int, path: Path) -> None:
-    """Writes shard `number` of the training speech; the same number always gives the same shard."""
-    rng = random.Random(1_000_003 * (number + 1))
+def make_shard(
+    front: FrontEnd,
+    espeak: speech.Espeak,
+    number: int,
+    path: Path,
+    split: texts.Split = "train",
+    count: int = SHARD,
+) -> None:
+    """Writes shard `number` of the speech of `split`; the same arguments always give the same shard."""
+    rng = random.Random(1_000_003 * (number + 1) if split == "train" else 77 + number)
     frames: list[NDArray[np.float16]] = []
     said: list[tuple[str, str, str]] = []
-    for _ in range(SHARD):
+    for _ in range(count):
         kind = rng.choices(KINDS, _WEIGHTS)[0]
-        text, reply = spoken(rng, "train", kind)
-        wave = speech.utter(espeak, text, rng, "train")
+        text, reply = spoken(rng, split, kind)
+        wave = speech.utter(espeak, text, rng, split)
         frames.append(front.clip(wave, espeak.rate).audio_embeds[0].astype(np.float16))
         said.append((text, kind, reply))
     partial = path.with_suffix(".part")

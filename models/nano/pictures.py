@@ -33,7 +33,9 @@ RGB: Final = {
     "white": (250, 250, 250),
 }
 KINDS: Final = (*w.SHAPES, "bar")
-TEXT_WORDS: Final = tuple("stop go open exit cafe milk tea book park taxi hello bank shop bus zoo news sale hotel".split())
+TEXT_WORDS: Final = tuple(
+    "stop go open exit cafe milk tea book park taxi hello bank shop bus zoo news sale hotel".split()
+)
 
 QUESTIONS: Final = (
     *(f"what colour is the {s}" for s in w.SHAPES),
@@ -104,7 +106,11 @@ def _outline(shape: str, x: float, y: float, r: float, turn: float) -> list[tupl
         corners = [(-arm, -1), (arm, -1), (arm, -arm), (1, -arm), (1, arm), (arm, arm)]
         corners += [(-a, -b) for a, b in corners]
     else:
-        count, start = {"square": (4, math.pi / 4), "triangle": (3, -math.pi / 2), "star": (10, -math.pi / 2)}[shape]
+        count, start = {
+            "square": (4, math.pi / 4),
+            "triangle": (3, -math.pi / 2),
+            "star": (10, -math.pi / 2),
+        }[shape]
         radii = (1.0, 0.42) if shape == "star" else (1.0,)
         corners = [
             (math.cos(start + 2 * math.pi * i / count) * radii[i % len(radii)],
@@ -115,7 +121,9 @@ def _outline(shape: str, x: float, y: float, r: float, turn: float) -> list[tupl
     return [(x + a * cos - b * sin, y + a * sin + b * cos) for a, b in corners]
 
 
-def _draw(draw: ImageDraw.ImageDraw, shape: str, box: tuple[float, float, float, float], fill: object) -> None:
+def _draw(
+    draw: ImageDraw.ImageDraw, shape: str, box: tuple[float, float, float, float], fill: object
+) -> None:
     x, y, r, turn = box
     if shape == "circle":
         draw.ellipse((x - r, y - r, x + r, y + r), fill=fill)  # type: ignore[arg-type] # a colour or a label
@@ -152,7 +160,9 @@ def _scene(rng: random.Random) -> Rendered:
         facts.append((f"where is the {shape}", _where(x, y)))
     facts.append(("how many shapes are there", w.number(count)))
     if count == 1:
-        facts.append(("what is in the picture", f"a {colours[0]} {shapes[0]}".replace("a orange", "an orange")))
+        facts.append(
+            ("what is in the picture", f"a {colours[0]} {shapes[0]}".replace("a orange", "an orange"))
+        )
     cells = np.stack([_labels(kinds), _labels(tints)], -1)
     return Rendered(np.asarray(image), tuple(facts), cells, np.zeros((CELLS, CELLS), np.int64))
 
@@ -187,7 +197,9 @@ def _text(rng: random.Random) -> Rendered:
     text = str(rng.randint(0, 99)) if number else rng.choice(TEXT_WORDS)
     size = rng.randint(84, 120) if len(text) < 5 else rng.randint(80, 100)
     font = ImageFont.load_default(size)
-    colour = rng.choice([c for c in w.COLOURS if c not in {ground, "yellow", "white" if ground != "black" else ground}])
+    colour = rng.choice(
+        [c for c in w.COLOURS if c not in {ground, "yellow", "white" if ground != "black" else ground}]
+    )
     width = font.getlength(text)
     x, y = rng.uniform(10, SIDE - width - 10), rng.uniform(40, SIDE - 40 - size)
     for character in text:

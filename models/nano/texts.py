@@ -59,7 +59,9 @@ def _draw(rng: random.Random, split: Split, make: Callable[[random.Random], str]
 
 
 def _timer(rng: random.Random) -> Command:
-    minutes = rng.randint(1, 99) if rng.random() < 0.6 else rng.choice((1, 2, 3, 5, 10, 15, 20, 25, 30, 45, 60))
+    minutes = (
+        rng.randint(1, 99) if rng.random() < 0.6 else rng.choice((1, 2, 3, 5, 10, 15, 20, 25, 30, 45, 60))
+    )
     said = f"{w.number(minutes)} minute{'s' if minutes > 1 else ''}"
     form = rng.choice(
         (

@@ -129,8 +129,12 @@ ALL: Final = tuple(
             *MOODS,
             *TASKS,
             *SHOPPING,
-            *_w("the a my his her our their this that some every is was are and but because when if not very"),
-            *_w("set start timer alarm minutes minute for please wake me at note down write turn switch on off"),
+            *_w(
+                "the a my his her our their this that some every is was are and but because when if not very"
+            ),
+            *_w(
+                "set start timer alarm minutes minute for please wake me at note down write turn switch on off"
+            ),
             *_w("play music what how many where which weather will it be plus minus times calculate"),
             *_w("temperature degrees heating you can do who are hello thanks thank goodbye number bar word"),
             *_w("left right top bottom middle tallest shortest colour shape shapes there picture say stands"),

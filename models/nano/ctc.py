@@ -1,0 +1,150 @@
+"""Stage 1: the speech encoder alone, with CTC heads that are dropped afterwards.
+
+Words at 80 ms a frame (nearly every word is one token), and phonemes after block 2 with two outputs a frame.
+The phoneme head leads at first: the weight of the word head starts at 0.05 and grows.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 # torch's own name for it
+from torch import Tensor, nn
+
+from models.frontend import FrontEnd
+from models.nano import corpus, network, shape, speech
+from models.nano import words as w
+
+TAP: Final = 2
+FRAMES: Final = 5_000  # a batch
+
+
+class Heads(nn.Module):
+    """The two CTC heads and their alphabets; class 0 is blank."""
+
+    def __init__(self, front: FrontEnd, words: list[str]) -> None:
+        super().__init__()
+        espeak = speech.Espeak()
+        phonemes = {word: espeak.phonemes(word) for word in words}
+        ids = sorted({i for word in words for i in front.encode(f" {word}")})
+        self.token_class = {i: n + 1 for n, i in enumerate(ids)}
+        self.tokens = ids
+        letters = sorted(set("".join(phonemes.values())))
+        self.letter_class = {c: n + 1 for n, c in enumerate(letters)}
+        self.phonemes = phonemes
+        self.token_head = nn.Linear(shape.AUDIO_WIDTH, len(ids) + 1)
+        self.letter_head = nn.Linear(shape.AUDIO_WIDTH, 2 * (len(letters) + 1))
+        self._front = front
+
+    def targets(self, text: str) -> tuple[list[int], list[int]]:
+        """Word classes and phoneme classes of a text."""
+        words = [self.token_class[i] for i in self._front.encode(f" {text}")]
+        return words, [self.letter_class[c] for word in text.split() for c in self.phonemes[word]]
+
+    def read(self, encoded: Tensor) -> list[str]:
+        """Greedy words of each row [batch, time, width]."""
+        best = self.token_head(encoded).argmax(-1).tolist()
+        out = []
+        for row in best:
+            kept = [c for n, c in enumerate(row) if c and (n == 0 or c != row[n - 1])]
+            out.append(self._front.decode([self.tokens[c - 1] for c in kept]).strip())
+        return out
+
+
+def vocabulary() -> list[str]:
+    """Every word that is ever spoken, templates included."""
+    rng = random.Random(11)
+    said = [corpus.spoken(rng, "train", kind)[0] for kind in corpus.KINDS for _ in range(6000)]
+    return sorted({word for text in (*said, *w.ALL) for word in text.split()})
+
+
+def batches(
+    data: list[corpus.Utterance], rng: random.Random, frames: int = FRAMES
+) -> list[list[corpus.Utterance]]:
+    """Batches of similar length with about `frames` frames each, in random order."""
+    order = sorted(data, key=lambda u: len(u.frames) + rng.uniform(-20, 20))
+    out: list[list[corpus.Utterance]] = [[]]
+    longest = 0
+    for utterance in order:
+        longest = max(longest, len(utterance.frames))
+        if out[-1] and longest * (len(out[-1]) + 1) > frames:
+            out.append([])
+            longest = len(utterance.frames)
+        out[-1].append(utterance)
+    rng.shuffle(out)
+    return out
+
+
+def pad(batch: list[corpus.Utterance], rng: random.Random | None = None) -> tuple[Tensor, Tensor]:
+    """Frames [batch, longest, 80] and lengths; with `rng`, SpecAugment and a random level."""
+    lengths = torch.tensor([len(u.frames) for u in batch])
+    frames = np.zeros((len(batch), int(lengths.max()), 80), np.float32)
+    for row, utterance in zip(frames, batch, strict=True):
+        part = row[: len(utterance.frames)]
+        part[:] = utterance.frames
+        if rng is None:
+            continue
+        mean = float(part.mean())
+        for _ in range(2):
+            width = rng.randint(0, 12)
+            low = rng.randint(0, 80 - width)
+            part[:, low : low + width] = mean
+            width = rng.randint(0, min(15, len(part) // 12))
+            start = rng.randint(0, len(part) - width)
+            part[start : start + width] = mean
+    return torch.from_numpy(frames), lengths
+
+
+def loss(
+    model: Any, heads: Heads, batch: list[corpus.Utterance], rng: random.Random, progress: float
+) -> Tensor:
+    """The weighted CTC loss of one batch; `progress` 0…1 sets the weights."""
+    frames, lengths = pad(batch, rng)
+    encoded, tapped = network.hear(model, frames, lengths, TAP)
+    assert tapped is not None
+    tokens = -(-lengths // 8)
+    wanted = [heads.targets(u.text) for u in batch]
+    word_loss = _ctc(heads.token_head(encoded), tokens, [t for t, _ in wanted])
+    letters = heads.letter_head(tapped).view(len(batch), -1, len(heads.letter_class) + 1)
+    letter_loss = _ctc(letters, 2 * tokens, [p for _, p in wanted])
+    grown = min(1.0, progress / 0.25)
+    return (0.05 + 0.95 * grown) * word_loss + (1.0 - 0.7 * grown) * letter_loss
+
+
+def _ctc(logits: Tensor, lengths: Tensor, targets: list[list[int]]) -> Tensor:
+    return F.ctc_loss(
+        F.log_softmax(logits, -1).transpose(0, 1),
+        torch.tensor([c for t in targets for c in t]),
+        lengths,
+        torch.tensor([len(t) for t in targets]),
+        zero_infinity=True,
+    )
+
+
+def set_statistics(model: Any, data: list[corpus.Utterance]) -> None:
+    """Sets the encoder's global mean and inverse deviation from some of the data."""
+    frames = np.concatenate([u.frames[::5].astype(np.float32) for u in data[:2000]])
+    part = model.model.embed_tokens_extend.audio_embed.encoder.encoder_embedding
+    part.global_mean.copy_(torch.from_numpy(frames.mean(0)))
+    part.global_invstd.copy_(torch.from_numpy(1 / frames.std(0)))
+
+
+def load(folder: Path, limit: int | None = None) -> list[corpus.Utterance]:
+    """All utterances of the shards that exist now."""
+    shards = sorted((folder / "speech").glob("*.npz"))[:limit]
+    return [u for path in shards for u in corpus.read_shard(path)]
+
+
+def word_errors(wanted: str, heard: str) -> int:
+    """Substitutions, deletions and insertions of words (Levenshtein distance)."""
+    a, b = wanted.split(), heard.split()
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        left, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            left, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, left + (x != y))
+    return row[-1]
