@@ -225,6 +225,8 @@ def _rope(values: Mapping[str, Any], head_dim: int, context: int, original: int)
     theta = float(given.get("rope_theta") or values.get("rope_theta") or 10000.0)
     partial = given.get("partial_rotary_factor") or values.get("partial_rotary_factor") or 1.0
     rotary_dim = int(head_dim * float(partial))
+    if rotary_dim % 2:
+        raise _unsupported("partial_rotary_factor", partial)
     kind = given.get("rope_type") or given.get("type") or "default"
     ones = (1.0,) * (rotary_dim // 2)
     if kind == "default":

@@ -35,7 +35,7 @@ def write_embedding(checkpoint: Tensors, directory: Path, precision: Precision =
             (image, (IMAGE_TOKEN, config.vision.image_token_id)),
             (audio, (AUDIO_TOKEN, config.audio.audio_token_id)),
         ):
-            embeddings = _replace(g, embeddings, ids, features, tokens, hidden)
+            embeddings = _replace(g, embeddings, ids, features, tokens)
         g.output(embeddings, np.float32, [1, "sequence_length", hidden], "inputs_embeds")
         return g.save()
 
@@ -63,10 +63,8 @@ def _rows(g: GraphWriter, ids: str, precision: Precision) -> str:
     return g.node("Gather", [g.parameter(TABLE), ids], axis=0)
 
 
-def _replace(
-    g: GraphWriter, embeddings: str, ids: str, features: str, tokens: tuple[int, int], hidden: int
-) -> str:
-    """Put the rows of ``features`` where ``ids`` is one of ``tokens``; without such an id, nothing changes."""
+def _replace(g: GraphWriter, embeddings: str, ids: str, features: str, tokens: tuple[int, int]) -> str:
+    """Put the rows of ``features`` where ``ids`` is one of ``tokens``; without such an id, change nothing."""
     found = g.node("Equal", [ids, g.const([tokens[0]])])
     if tokens[1] != tokens[0]:
         found = g.node("Or", [found, g.node("Equal", [ids, g.const([tokens[1]])])])

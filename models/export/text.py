@@ -1,8 +1,9 @@
-"""The language model's graph: RMSNorm, GroupQueryAttention with LongRoPE, SwiGLU, LoRA by ``adapter_mode``.
+"""The language model's graph: RMSNorm, GroupQueryAttention with LongRoPE, SwiGLU, LoRA by mode.
 
-Inputs ``inputs_embeds`` [1, S, hidden], ``attention_mask`` int64 [1, total] and the past; output the logits of
-the last position [1, 1, vocab] and the present. Past and present may be one buffer of a larger capacity, or
-past may hold exactly ``total - S`` tokens: positions come from the mask's length, never from the buffer's.
+Inputs ``inputs_embeds`` [1, S, hidden], ``attention_mask`` int64 [1, total], the past and ``adapter_mode``;
+outputs the logits of the last position [1, 1, vocab] and the present. Past and present may be one buffer of
+a larger capacity, or past may hold exactly ``total - S`` tokens: positions come from the mask's length, never
+from the buffer's.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from models.adapters import FIRST_USER_MODE, Adapter
 from models.checkpoint import Tensors
 from models.config import Phi4MMConfig
-from models.export.graph import MICROSOFT, GraphWriter
+from models.export.graph import MICROSOFT, Dim, GraphWriter
 from models.export.quantize import FP32, Precision
 
 NAME = "phi-4-mm-text"
@@ -37,7 +38,7 @@ class TextPrecision:
 def adapter_modes(adapters: Iterable[str]) -> dict[int, str]:
     """Which adapter each value of ``adapter_mode`` switches on; 0 and absent numbers mean none."""
     names = list(adapters)
-    modes = {mode: name for mode, name in ((1, "vision"), (2, "speech"), (3, "vision")) if name in names}
+    modes = {mode: name for mode, name in enumerate(("vision", "speech", "vision"), 1) if name in names}
     own = [name for name in names if name not in ("vision", "speech")]
     return modes | dict(enumerate(own, FIRST_USER_MODE))
 
@@ -87,8 +88,7 @@ class _Text:
         mask = g.input("attention_mask", np.int64, [1, "total_sequence_length"])
         for i in range(c.layers):
             for kind in ("key", "value"):
-                shape = [1, c.kv_heads, "past_sequence_length", c.head_dim]
-                g.input(f"past_key_values.{i}.{kind}", np.float32, shape)
+                g.input(f"past_key_values.{i}.{kind}", np.float32, self._cache_shape("past"))
         mode = g.input("adapter_mode", np.int64, [1], default=[0])
         self._switches(mode)
         self._positions(hidden, mask)
@@ -115,10 +115,12 @@ class _Text:
         logits = g.matmul(normed, "lm_head.weight", self.checkpoint.read(table), self.precision.head)
         g.output(logits, np.float32, [1, 1, c.vocab_size], "logits")
         for i, (key, value) in enumerate(self.presents):
-            shape = [1, c.kv_heads, "present_sequence_length", c.head_dim]
-            g.output(key, np.float32, shape, f"present.{i}.key")
-            g.output(value, np.float32, shape, f"present.{i}.value")
+            g.output(key, np.float32, self._cache_shape("present"), f"present.{i}.key")
+            g.output(value, np.float32, self._cache_shape("present"), f"present.{i}.value")
         return g.save()
+
+    def _cache_shape(self, which: str) -> list[Dim]:
+        return [1, self.config.kv_heads, f"{which}_sequence_length", self.config.head_dim]
 
     def _switches(self, mode: str) -> None:
         """Conditions on ``adapter_mode``: ``plain`` for no adapter, ``switches`` for each adapter by name."""
@@ -153,18 +155,39 @@ class _Text:
         c = self.config
         qkv = self._linear(x, f"model.layers.{i}.self_attn.qkv_proj", self.precision.projections)
         past = [f"past_key_values.{i}.key", f"past_key_values.{i}.value"]
+        inside = c.rope.rotary_dim % 16 == 0  # the operator turns only so many dimensions of a head itself
+        if inside:
+            inputs = [qkv, "", "", *past, self.last, self.total, self.cos, self.sin, self.positions]
+        else:
+            inputs = [*self._rotated(qkv), *past, self.last, self.total]
         attended, key, value = self.g.nodes(
             "GroupQueryAttention",
-            [qkv, "", "", *past, self.last, self.total, self.cos, self.sin, self.positions],
+            inputs,
             3,
             domain=MICROSOFT,
             num_heads=c.heads,
             kv_num_heads=c.kv_heads,
-            do_rotary=1,
-            rotary_interleaved=0,
+            do_rotary=int(inside),
         )
         self.presents.append((key, value))
         return attended
+
+    def _rotated(self, qkv: str) -> list[str]:
+        """Query, key and value, the first two with their positions, by nodes of their own."""
+        g, c = self.g, self.config
+        sizes = [c.heads * c.head_dim, c.kv_heads * c.head_dim, c.kv_heads * c.head_dim]
+        query, key, value = g.nodes("Split", [qkv, g.const(sizes)], 3, axis=-1)
+        turned = [
+            g.node(
+                "RotaryEmbedding",
+                [x, self.positions, self.cos, self.sin],
+                domain=MICROSOFT,
+                num_heads=heads,
+                rotary_embedding_dim=c.rope.rotary_dim,
+            )
+            for x, heads in ((query, c.heads), (key, c.kv_heads))
+        ]
+        return [*turned, value]
 
     def _mlp(self, x: str, layer: str) -> str:
         g = self.g
