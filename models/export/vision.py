@@ -9,6 +9,7 @@ its crops with learnt separators, and projected.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +30,12 @@ NAME = "phi-4-mm-vision"
 def write_vision(checkpoint: Tensors, directory: Path, precision: Precision = FP32) -> Path:
     """Write the vision graph into ``directory`` and return its path.
 
-    Inputs: ``pixel_values`` f32 [pictures, crops, 3, 448, 448], the whole picture first, then its crops row by
-    row; ``image_attention_mask`` f32 [pictures, crops, 32, 32], 0 where a patch is padding; ``image_sizes`` i64
-    [pictures, 2], height and width in pixels of the padded picture. Crops beyond a picture's own are ignored.
-    Output: ``image_features`` f32 [rows, hidden], picture after picture: the useful cells of its crops at half
-    resolution with a separator after each line, one separator, and the whole picture (16 x 16 cells) likewise.
+    Inputs: ``pixel_values`` f32 [pictures, crops, 3, 448, 448], the whole picture first, then its crops row
+    by row; ``image_attention_mask`` f32 [pictures, crops, 32, 32], 0 where a patch is padding;
+    ``image_sizes`` i64 [pictures, 2], height and width in pixels of the padded picture. Crops beyond a
+    picture's own are ignored. Output: ``image_features`` f32 [rows, hidden], picture after picture: the
+    useful cells of its crops at half resolution with a separator after each line, one separator, and the
+    whole picture (16 x 16 cells) likewise.
 
     Raises CheckpointError when the tower's sizes can't be expressed or a tensor is missing.
     """
@@ -50,7 +52,8 @@ def write_vision(checkpoint: Tensors, directory: Path, precision: Precision = FP
         sizes = g.input("image_sizes", np.int64, ["pictures", 2])
         mask = g.node("Cast", [mask], to=TensorProto.BOOL)
         grid = g.node("Div", [sizes, g.const(size)])  # rows and columns of crops
-        features = _assemble(g, tower, _encode_crops(g, tower, pixels, mask, grid, precision), mask, grid)
+        encoded = _Tower(g, tower, precision).encode_crops(pixels, mask, grid)
+        features = _assemble(g, tower, encoded, mask, grid)
         features = g.linear(features, f"{IMAGE}.img_projection_up", precision, bias=True)
         features = g.linear(g.gelu(features), f"{IMAGE}.img_projection_down", precision, bias=True)
         g.output(features, np.float32, ["rows", checkpoint.config.hidden_size], "image_features")
@@ -58,11 +61,11 @@ def write_vision(checkpoint: Tensors, directory: Path, precision: Precision = FP
 
 
 def position_buckets(side: int) -> NDArray[np.int64]:
-    """``table[n, i]``: the trained position (0 to ``side`` - 1) of patch ``i`` along an edge of ``n`` patches.
+    """``table[n, i]``: trained position (0 to ``side`` - 1) of patch ``i`` along an edge of ``n`` patches.
 
-    The tower spreads what a crop really shows over the positions it was trained with: patch ``i`` of ``n`` is at
-    ``i / n``, and its position is the number of boundaries ``k / side`` (0 < k < side) up to there. Computed in
-    float32 like the reference, so that ties fall the same way. Row 0 (an empty crop) is zero.
+    The tower spreads what a crop really shows over the positions it was trained with: patch ``i`` of ``n`` is
+    at ``i / n``, and its position is the number of boundaries ``k / side`` (0 < k < side) up to there.
+    Computed in float32 like the reference, so that ties fall the same way. Row 0 (an empty crop) is zero.
     """
     boundaries = (1 / side + np.arange(math.ceil((1.0 - 1 / side) * side)) / side).astype(np.float32)
     table = np.zeros((side + 1, side), np.int64)
@@ -72,85 +75,88 @@ def position_buckets(side: int) -> NDArray[np.int64]:
     return table
 
 
-def _encode_crops(
-    g: GraphWriter, tower: VisionConfig, pixels: str, mask: str, grid: str, precision: Precision
-) -> str:
-    """Features of the crops in use, picture after picture: [used, side / 2, side / 2, width]."""
-    side, size = tower.patches_per_side, tower.image_size
-    crops = g.dim(pixels, 1)
-    ordinal = g.node("Range", [g.const(0), g.node("Squeeze", [crops]), g.const(1)])
-    own = g.node("Add", [g.node("ReduceProd", [grid, g.const([1])], keepdims=1), g.const(1)])
-    used = g.node("NonZero", [g.node("Less", [ordinal, own])])
-    picture, crop = g.nodes("Split", [used], 2, axis=0, num_outputs=2)
-    index = g.reshape(g.node("Add", [g.node("Mul", [picture, crops]), crop]), -1)
-    pixels = g.reshape(pixels, -1, tower.channels, size, size)
-    masks = g.reshape(mask, -1, side, side)
-    embeddings = f"{TOWER}.embeddings"
-    buckets = g.weight(f"{embeddings}.position_buckets", position_buckets(side))
-    positions = g.parameter(f"{embeddings}.position_embedding.weight")
+@dataclass(frozen=True)
+class _Tower:
+    """The SigLIP tower, as nodes of the graph ``g``."""
 
-    def encode(iteration: str, _: list[str]) -> tuple[list[str], list[str]]:
-        which = g.node("Gather", [index, iteration])
-        shown = g.node("Gather", [masks, which])
-        edges = (g.node("Gather", [shown, g.const(0)], axis=axis) for axis in (1, 0))
-        lengths = (g.node("Cast", [edge], to=TensorProto.INT64) for edge in edges)
-        row, column = (
-            g.node("Gather", [buckets, g.node("ReduceSum", [length], keepdims=0)]) for length in lengths
-        )
-        place = g.node("Add", [g.node("Mul", [g.reshape(row, side, 1), g.const(side)]), column])
-        place = g.node("Where", [shown, place, g.const(0)])
-        x = _patches(g, tower, g.node("Gather", [pixels, which]))
-        x = g.node("Add", [x, g.node("Gather", [positions, g.reshape(place, 1, -1)])])
-        keys = g.node("Cast", [g.reshape(shown, 1, -1)], to=TensorProto.INT32)
-        whole = g.node("Cast", [g.node("ReduceMin", [keys], keepdims=0)], to=TensorProto.BOOL)
-        for layer in range(tower.layers_used):
-            x = _layer(g, tower, x, keys, whole, f"{TOWER}.encoder.layers.{layer}", precision)
-        cells = g.reshape(x, side // 2, 2, side // 2, 2, tower.hidden_size)
-        return [], [g.node("ReduceMean", [cells, g.const([1, 3])], keepdims=0)]
+    g: GraphWriter
+    tower: VisionConfig
+    precision: Precision
 
-    return g.loop(g.node("Squeeze", [g.dim(index, 0)]), [], encode)[0]
+    def encode_crops(self, pixels: str, mask: str, grid: str) -> str:
+        """Features of the crops in use, picture after picture: [used, side / 2, side / 2, width]."""
+        g = self.g
+        side, size = self.tower.patches_per_side, self.tower.image_size
+        crops = g.dim(pixels, 1)
+        ordinal = g.node("Range", [g.const(0), g.node("Squeeze", [crops]), g.const(1)])
+        own = g.node("Add", [g.node("ReduceProd", [grid, g.const([1])], keepdims=1), g.const(1)])
+        used = g.node("NonZero", [g.node("Less", [ordinal, own])])
+        picture, crop = g.nodes("Split", [used], 2, axis=0, num_outputs=2)
+        index = g.reshape(g.node("Add", [g.node("Mul", [picture, crops]), crop]), -1)
+        pixels = g.reshape(pixels, -1, self.tower.channels, size, size)
+        masks = g.reshape(mask, -1, side, side)
+        embeddings = f"{TOWER}.embeddings"
+        buckets = g.weight(f"{embeddings}.position_buckets", position_buckets(side))
+        positions = g.parameter(f"{embeddings}.position_embedding.weight")
 
+        def encode(iteration: str, _: list[str]) -> tuple[list[str], list[str]]:
+            which = g.node("Gather", [index, iteration])
+            shown = g.node("Gather", [masks, which])
+            edges = (g.node("Gather", [shown, g.const(0)], axis=axis) for axis in (1, 0))
+            lengths = (g.node("Cast", [edge], to=TensorProto.INT64) for edge in edges)
+            row, column = (
+                g.node("Gather", [buckets, g.node("ReduceSum", [length], keepdims=0)]) for length in lengths
+            )
+            place = g.node("Add", [g.node("Mul", [g.reshape(row, side, 1), g.const(side)]), column])
+            place = g.node("Where", [shown, place, g.const(0)])
+            x = self._patches(g.node("Gather", [pixels, which]))
+            x = g.node("Add", [x, g.node("Gather", [positions, g.reshape(place, 1, -1)])])
+            keys = g.node("Cast", [g.reshape(shown, 1, -1)], to=TensorProto.INT32)
+            whole = g.node("Cast", [g.node("ReduceMin", [keys], keepdims=0)], to=TensorProto.BOOL)
+            for layer in range(self.tower.layers_used):
+                x = self._layer(x, keys, whole, f"{TOWER}.encoder.layers.{layer}")
+            cells = g.reshape(x, side // 2, 2, side // 2, 2, self.tower.hidden_size)
+            return [], [g.node("ReduceMean", [cells, g.const([1, 3])], keepdims=0)]
 
-def _patches(g: GraphWriter, tower: VisionConfig, pixels: str) -> str:
-    """Embed the patches of a crop [3, size, size] without positions: [1, patches, width].
+        return g.loop(g.node("Squeeze", [g.dim(index, 0)]), [], encode)[0]
 
-    The convolution's stride is its kernel, so it is one product of the patches with its weights.
-    """
-    side, patch, channels = tower.patches_per_side, tower.patch_size, tower.channels
-    x = g.reshape(pixels, channels, side, patch, side, patch)
-    x = g.node("Transpose", [x], perm=[1, 3, 0, 2, 4])
-    x = g.reshape(x, 1, side * side, channels * patch * patch)
-    name = f"{TOWER}.embeddings.patch_embedding"
-    return g.linear(x, name, bias=True, weight=lambda w: w.reshape(w.shape[0], -1))
+    def _patches(self, pixels: str) -> str:
+        """Embed the patches of a crop [3, size, size] without positions: [1, patches, width].
 
+        The convolution's stride is its kernel, so it is one product of the patches with its weights.
+        """
+        g = self.g
+        side, patch, channels = self.tower.patches_per_side, self.tower.patch_size, self.tower.channels
+        x = g.reshape(pixels, channels, side, patch, side, patch)
+        x = g.node("Transpose", [x], perm=[1, 3, 0, 2, 4])
+        x = g.reshape(x, 1, side * side, channels * patch * patch)
+        name = f"{TOWER}.embeddings.patch_embedding"
+        return g.linear(x, name, bias=True, weight=lambda w: w.reshape(w.shape[0], -1))
 
-def _layer(
-    g: GraphWriter, tower: VisionConfig, x: str, keys: str, whole: str, name: str, precision: Precision
-) -> str:
-    """One encoder layer; patches whose ``keys`` (int32 [1, patches]) are 0 are not attended to."""
-    normed = g.layer_norm(x, f"{name}.layer_norm1", tower.layer_norm_eps)
-    attended = _attention(g, tower, normed, keys, whole, f"{name}.self_attn", precision)
-    x = g.node("Add", [x, attended])
-    inner = g.layer_norm(x, f"{name}.layer_norm2", tower.layer_norm_eps)
-    inner = g.gelu(g.linear(inner, f"{name}.mlp.fc1", precision, bias=True), tanh=True)
-    return g.node("Add", [x, g.linear(inner, f"{name}.mlp.fc2", precision, bias=True)])
+    def _layer(self, x: str, keys: str, whole: str, name: str) -> str:
+        """One encoder layer; patches whose ``keys`` (int32 [1, patches]) are 0 are not attended to."""
+        g = self.g
+        normed = g.layer_norm(x, f"{name}.layer_norm1", self.tower.layer_norm_eps)
+        attended = self._attention(normed, keys, whole, f"{name}.self_attn")
+        x = g.node("Add", [x, attended])
+        inner = g.layer_norm(x, f"{name}.layer_norm2", self.tower.layer_norm_eps)
+        inner = g.gelu(g.linear(inner, f"{name}.mlp.fc1", self.precision, bias=True), tanh=True)
+        return g.node("Add", [x, g.linear(inner, f"{name}.mlp.fc2", self.precision, bias=True)])
 
+    def _attention(self, x: str, keys: str, whole: str, name: str) -> str:
+        """Self-attention in both directions; a crop without padding takes the faster kernel."""
+        g = self.g
+        query, key, value = projected(g, x, name, self.precision)
+        heads = self.tower.heads
 
-def _attention(
-    g: GraphWriter, tower: VisionConfig, x: str, keys: str, whole: str, name: str, precision: Precision
-) -> str:
-    """Self-attention in both directions. A crop without padding takes the kernel that needs no scores' matrix."""
-    query, key, value = projected(g, x, name, precision)
-    heads = tower.heads
+        def unmasked() -> list[str]:
+            return [g.node("MultiHeadAttention", [query, key, value], domain=MICROSOFT, num_heads=heads)]
 
-    def unmasked() -> list[str]:
-        return [g.node("MultiHeadAttention", [query, key, value], domain=MICROSOFT, num_heads=heads)]
+        def masked() -> list[str]:
+            inputs = [query, key, value, "", keys]
+            return [g.node("MultiHeadAttention", inputs, domain=MICROSOFT, num_heads=heads)]
 
-    def masked() -> list[str]:
-        inputs = [query, key, value, "", keys]
-        return [g.node("MultiHeadAttention", inputs, domain=MICROSOFT, num_heads=heads)]
-
-    return g.linear(g.if_(whole, unmasked, masked)[0], f"{name}.out_proj", precision, bias=True)
+        return g.linear(g.if_(whole, unmasked, masked)[0], f"{name}.out_proj", self.precision, bias=True)
 
 
 def _assemble(g: GraphWriter, tower: VisionConfig, features: str, mask: str, grid: str) -> str:
@@ -165,7 +171,7 @@ def _assemble(g: GraphWriter, tower: VisionConfig, features: str, mask: str, gri
         return g.reshape(g.node("Concat", [area, ends], axis=1), -1, width)
 
     def tiled(crops: str, rows: str, columns: str, *depth: int) -> str:
-        """Crops [rows * columns, cells, cells, *depth] as one area [rows * cells, columns * cells, *depth]."""
+        """Crops [rows * columns, cells, cells, *depth] as one [rows * cells, columns * cells, *depth]."""
         x = g.reshape(crops, rows, columns, cells, cells, *depth)
         x = g.node("Transpose", [x], perm=[0, 2, 1, 3, 4][: 4 + len(depth)])
         high, wide = (g.node("Mul", [count, g.const([cells])]) for count in (rows, columns))
