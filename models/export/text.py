@@ -8,7 +8,7 @@ from the buffer's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from models.export.graph import MICROSOFT, Dim, GraphWriter
 from models.export.quantize import FP32, Precision
 
 NAME = "phi-4-mm-text"
-Step = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -67,10 +66,10 @@ def rotary_cache(config: Phi4MMConfig) -> tuple[NDArray[np.float32], NDArray[np.
     return np.cos(angles) * factor, np.sin(angles) * factor
 
 
-def write_text(checkpoint: Tensors, directory: Path, precision: TextPrecision, step: Step) -> Path:
-    """Write ``phi-4-mm-text.onnx`` into ``directory``; ``step`` is called with each layer's name."""
+def write_text(checkpoint: Tensors, directory: Path, precision: TextPrecision = TextPrecision()) -> Path:
+    """Write ``phi-4-mm-text.onnx`` into ``directory`` and return its path."""
     with GraphWriter(NAME, directory, checkpoint) as graph:
-        return _Text(graph, checkpoint, precision).write(step)
+        return _Text(graph, checkpoint, precision).write()
 
 
 class _Text:
@@ -82,7 +81,7 @@ class _Text:
         self.config = checkpoint.config
         self.precision = precision
 
-    def write(self, step: Step) -> Path:
+    def write(self) -> Path:
         g, c = self.g, self.config
         hidden = g.input("inputs_embeds", np.float32, [1, "sequence_length", c.hidden_size])
         mask = g.input("attention_mask", np.int64, [1, "total_sequence_length"])
@@ -90,13 +89,14 @@ class _Text:
             for kind in ("key", "value"):
                 g.input(f"past_key_values.{i}.{kind}", np.float32, self._cache_shape("past"))
         mode = g.input("adapter_mode", np.int64, [1], default=[0])
+        # 1 asks for the long factors before they are due: the first chunks of a prompt that will need them
+        self.long_context = g.input("long_context", np.int64, [1], default=[0])
         self._switches(mode)
         self._positions(hidden, mask)
 
         residual = hidden
         normed = g.rms_norm(residual, "model.layers.0.input_layernorm", c.rms_norm_eps)
         for i in range(c.layers):
-            step(f"layer {i + 1}")
             layer = f"model.layers.{i}"
             attended = self._attention(normed, i)
             if i == c.layers - 1:
@@ -110,7 +110,6 @@ class _Text:
             inner = self._mlp(normed, layer)
             after = f"model.layers.{i + 1}.input_layernorm" if i < c.layers - 1 else "model.norm"
             normed, residual = g.add_rms_norm(inner, residual, after, c.rms_norm_eps)
-        step("head")
         table = "model.embed_tokens.weight" if c.tied_embeddings else "lm_head.weight"
         logits = g.matmul(normed, "lm_head.weight", self.checkpoint.read(table), self.precision.head)
         g.output(logits, np.float32, [1, 1, c.vocab_size], "logits")
@@ -144,7 +143,8 @@ class _Text:
         past = g.node("Sub", [total, length])
         zero, one = g.const(0), g.const(1)
         positions = g.node("Add", [g.node("Range", [zero, g.reshape(length), one]), past])
-        long = g.node("Greater", [total, g.const([c.original_max_position_embeddings])])
+        due = g.node("Greater", [total, g.const([c.original_max_position_embeddings])])
+        long = g.node("Or", [due, g.node("Greater", [self.long_context, g.const([0])])])
         offset = g.node("Where", [long, g.const([c.original_max_position_embeddings]), g.const([0])])
         self.positions = g.reshape(g.node("Add", [positions, offset]), 1, -1)
         cos, sin = rotary_cache(c)
