@@ -1,0 +1,80 @@
+"""The embedding graph and the language model's, driven directly, with the KV cache kept between calls."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from assistant.engine.kv_cache import KVCache
+from assistant.engine.runtime import Feeds, Runner, open_graph
+from models.package import PackageInfo
+
+LONG_INPUT: Final = "long_context"
+
+
+class Decoder:
+    """Turns ids into embeddings, and embeddings into logits and cached keys and values."""
+
+    def __init__(self, package: PackageInfo, threads: int, limit: int) -> None:
+        """Load both graphs; ``limit`` is the number of tokens at most. Raises PackageError."""
+        self._hidden = package.hidden_size
+        self._embedding = open_graph(package.path / package.graphs["embedding"], threads)
+        self._text = open_graph(package.path / package.graphs["text"], threads)
+        self._binding = self._text.io_binding()
+        optional = {value.name for value in self._text.get_overridable_initializers()}
+        self._adapter_input = package.adapter_input if package.adapter_input in optional else None
+        self.long_first = 0 if LONG_INPUT in optional else package.original_max_position_embeddings + 1
+        """Tokens that the first step of a long prompt needs if the graph can't be asked for long factors."""
+        self._nothing = np.zeros((0, self._hidden), np.float32)
+        self._ones = np.ones((1, 1024), np.int64)
+        self.cache = KVCache(package.layers, package.kv_heads, package.head_size, limit)
+        self._bind_cache()
+
+    def embed(self, ids: NDArray[np.int64], runner: Runner) -> NDArray[np.float32]:
+        """The embeddings [n, hidden] of text tokens [n]."""
+        feeds: Feeds = {
+            "input_ids": ids[None, :],
+            "image_features": self._nothing,
+            "audio_features": self._nothing,
+        }
+        rows: NDArray[np.float32] = runner.encode(self._embedding, feeds)[0]
+        return rows
+
+    def step(
+        self, embeddings: NDArray[np.float32], mode: int, long: bool, runner: Runner
+    ) -> NDArray[np.float32]:
+        """Take the next tokens [n, hidden]; the logits [vocabulary] that follow the last of them.
+
+        ``mode`` is the adapter mode; ``long`` asks for the long RoPE factors. If the run is stopped, the
+        cache is as before.
+        """
+        total = self.cache.length + len(embeddings)
+        if self.cache.reserve(total):
+            self._bind_cache()
+        if total > self._ones.shape[1]:
+            self._ones = np.ones((1, 2 * total), np.int64)
+        self._bind("inputs_embeds", embeddings[None])
+        self._bind("attention_mask", self._ones[:, :total])
+        if self._adapter_input:
+            self._bind(self._adapter_input, np.array([mode], np.int64))
+        if not self.long_first:
+            self._bind(LONG_INPUT, np.array([int(long)], np.int64))
+        self._binding.bind_output("logits", "cpu")
+        runner.run(self._text, self._binding)
+        self.cache.length = total
+        logits: NDArray[np.float32] = self._binding.get_outputs()[0].numpy()[0, -1]
+        return logits
+
+    def _bind(self, name: str, array: NDArray[np.float32] | NDArray[np.int64]) -> None:
+        self._binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array))
+
+    def _bind_cache(self) -> None:
+        self._binding.clear_binding_outputs()
+        self._binding.bind_output("logits", "cpu")
+        for i, value in enumerate(self.cache.values):
+            name = f"{i // 2}.{'value' if i % 2 else 'key'}"
+            self._binding.bind_ortvalue_input(f"past_key_values.{name}", value)
+            self._binding.bind_ortvalue_output(f"present.{name}", value)

@@ -1,0 +1,130 @@
+"""Pictures and clips to rows of the language model's embedding space, each content once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from assistant.engine.protocol import Clip, Picture
+from assistant.engine.runtime import Feeds, Runner, open_graph
+from assistant.engine.timeline import Media
+from models.errors import EngineError
+from models.frontend import ClipInputs, FrontEnd, PictureInputs
+from models.package import PackageInfo
+
+Features = NDArray[np.float32]
+
+# The projection of sound that goes with each adapter mode, as a mode that stands for it: with a picture in
+# the conversation, clips go through the vision projection.
+_PROJECTION: Final = {0: 2, 1: 3, 2: 2, 3: 3}
+
+
+class FeatureCache:
+    """Encoder results by content; the least recently used ones go when they exceed ``limit`` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept: OrderedDict[str, Features] = OrderedDict()
+        self.bytes = 0
+
+    def get(self, key: str) -> Features | None:
+        """The features, if they are kept."""
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+        return found
+
+    def put(self, key: str, features: Features) -> None:
+        """Keep features."""
+        if key not in self._kept:
+            self._kept[key] = features
+            self.bytes += features.nbytes
+        while self.bytes > self._limit:
+            self.bytes -= self._kept.popitem(last=False)[1].nbytes
+
+
+class Encoders:
+    """The vision and the speech graph, each loaded when it is first needed."""
+
+    def __init__(self, package: PackageInfo, front_end: FrontEnd, threads: int, cache_bytes: int) -> None:
+        self._package = package
+        self._front_end = front_end
+        self._threads = threads
+        self._graphs: dict[str, ort.InferenceSession] = {}
+        self.cache = FeatureCache(cache_bytes)
+        self.runs = 0
+        """How often an encoder ran, for tests and statistics."""
+
+    def prepare(self, segment: Picture | Clip) -> Media:
+        """Preprocess a picture or clip, unless its features are known. Raises MediaError."""
+        key = _content(segment)
+        for mode in sorted(set(_PROJECTION.values())):
+            known = self.cache.get(self._key(segment, key, mode))
+            if known is not None:
+                return Media(segment, key, len(known))
+        inputs = self._inputs(segment)
+        return Media(segment, key, inputs.tokens, inputs)
+
+    def features(self, media: Media, mode: int, runner: Runner) -> Features:
+        """Features [tokens, hidden] under an adapter mode. Raises Cancelled or EngineError."""
+        key = self._key(media.segment, media.key, mode)
+        found = self.cache.get(key)
+        if found is None:
+            inputs = media.inputs or self._inputs(media.segment)
+            if isinstance(inputs, PictureInputs):
+                found = self._see(inputs, runner)
+            else:
+                found = self._hear(inputs, mode, runner)
+            if found.shape != (media.tokens, self._package.hidden_size):
+                raise EngineError(
+                    f"An encoder gave {found.shape[0]} rows for {media.tokens} tokens.",
+                    "The model package doesn't fit together: build or fetch it again.",
+                )
+            self.runs += 1
+            self.cache.put(key, found)
+        media.inputs = None
+        return found
+
+    def _see(self, inputs: PictureInputs, runner: Runner) -> Features:
+        feeds: Feeds = {
+            "pixel_values": inputs.pixel_values,
+            "image_attention_mask": inputs.image_attention_mask,
+            "image_sizes": inputs.image_sizes,
+        }
+        return runner.encode(self._graph("vision"), feeds)
+
+    def _hear(self, inputs: ClipInputs, mode: int, runner: Runner) -> Features:
+        feeds: Feeds = {
+            "audio_embeds": inputs.audio_embeds,
+            "audio_attention_mask": inputs.audio_attention_mask,
+            "audio_sizes": inputs.audio_sizes,
+            "audio_projection_mode": np.array([_PROJECTION[mode]], np.int64),
+        }
+        return runner.encode(self._graph("speech"), feeds)
+
+    def _inputs(self, segment: Picture | Clip) -> PictureInputs | ClipInputs:
+        if isinstance(segment, Picture):
+            return self._front_end.picture(segment.data)
+        return self._front_end.clip(segment.samples, segment.rate)
+
+    def _key(self, segment: Picture | Clip, content: str, mode: int) -> str:
+        return content if isinstance(segment, Picture) else f"{content} {_PROJECTION[mode]}"
+
+    def _graph(self, name: str) -> ort.InferenceSession:
+        if name not in self._graphs:
+            path: Path = self._package.path / self._package.graphs[name]
+            self._graphs[name] = open_graph(path, self._threads)
+        return self._graphs[name]
+
+
+def _content(segment: Picture | Clip) -> str:
+    if isinstance(segment, Picture):
+        return f"picture {hashlib.sha256(segment.data).hexdigest()}"
+    samples = np.ascontiguousarray(segment.samples, np.float32)
+    return f"clip {segment.rate} {hashlib.sha256(samples.data).hexdigest()}"

@@ -1,0 +1,57 @@
+"""Keys and values of the tokens that the language model has seen."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+_FIRST: Final = 256  # tokens
+
+
+class KVCache:
+    """One float32 buffer [1, heads, capacity, head] per layer for keys and one for values.
+
+    GroupQueryAttention reads the past from and writes the present to the same buffer, so nothing is copied
+    from step to step. The buffers grow by doubling. Only the first ``length`` tokens count: forgetting is a
+    smaller ``length``.
+    """
+
+    def __init__(self, layers: int, heads: int, head: int, limit: int) -> None:
+        self.length = 0
+        self.capacity = 0
+        self._limit = limit
+        self._shape = (heads, head)
+        self._arrays: list[NDArray[np.float32]] = []
+        self._values: list[ort.OrtValue] = []
+        self._count = 2 * layers
+        self.reserve(min(_FIRST, limit))
+
+    @property
+    def values(self) -> list[ort.OrtValue]:
+        """Key and value of layer 0, key and value of layer 1, …"""
+        return self._values
+
+    def reserve(self, tokens: int) -> bool:
+        """Make room for ``tokens`` in all; True if the buffers are new ones. ValueError beyond the limit."""
+        if tokens <= self.capacity:
+            return False
+        if tokens > self._limit:
+            raise ValueError(f"{tokens} tokens are more than the cache's limit of {self._limit}")
+        self.capacity = min(self._limit, max(tokens, 2 * self.capacity))
+        heads, head = self._shape
+        for i in range(self._count):  # one after the other: at most one old buffer stands beside a new one
+            new = np.zeros((1, heads, self.capacity, head), np.float32)
+            if i < len(self._arrays):
+                new[:, :, : self.length] = self._arrays[i][:, :, : self.length]
+                self._arrays[i], self._values[i] = new, ort.OrtValue.ortvalue_from_numpy(new)
+            else:
+                self._arrays.append(new)
+                self._values.append(ort.OrtValue.ortvalue_from_numpy(new))
+        return True
+
+    def truncate(self, length: int) -> None:
+        """Forget all tokens from ``length`` on."""
+        self.length = min(self.length, length)

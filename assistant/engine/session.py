@@ -1,0 +1,272 @@
+"""One conversation with the model, in this process.
+
+Only what is new is computed. Keys and values are kept from turn to turn; they hold for one adapter and one
+set of RoPE factors, so when either changes, the conversation is computed once more, from the encoder
+results that are kept as well. `Statistics` tells what was reused and what was not.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assistant.engine import prompt
+from assistant.engine.decoder import Decoder
+from assistant.engine.encoders import Encoders, Features
+from assistant.engine.protocol import (
+    Clip,
+    Control,
+    EngineSettings,
+    Event,
+    Finished,
+    GenerateOptions,
+    Picture,
+    Progress,
+    Reason,
+    Reply,
+    Segment,
+    Stage,
+    Statistics,
+    Text,
+    Token,
+)
+from assistant.engine.runtime import Runner
+from assistant.engine.sampling import RepetitionGuard, Sampler
+from assistant.engine.timeline import Media, Piece, Timeline, Words
+from models import package as packages
+from models.errors import Cancelled, ContextError
+from models.frontend import FrontEnd
+
+_GREEDY = GenerateOptions()
+_DEFAULTS = EngineSettings()
+Logits = NDArray[np.float32]
+
+
+@dataclass
+class _Ledger:
+    """The statistics of one reply while it is written."""
+
+    seconds: dict[str, float]
+    prefilled: int = 0
+    reused: int = 0
+    recomputed: int = 0
+    generated: int = 0
+
+    def closed(self) -> Statistics:
+        return Statistics(
+            self.prefilled, self.reused, self.recomputed, self.generated, dict(sorted(self.seconds.items()))
+        )
+
+
+@dataclass
+class _Work:
+    """What one reply works with."""
+
+    runner: Runner
+    ledger: _Ledger
+    mode: int
+    features: dict[tuple[str, int], Features] = field(default_factory=dict)
+
+
+class LocalSession:
+    """Implements `assistant.engine.protocol.Session` with onnxruntime sessions of its own."""
+
+    def __init__(self, package: Path, settings: EngineSettings = _DEFAULTS) -> None:
+        """Check and load a package. Raises PackageError."""
+        self.package = packages.check(package)
+        self._settings = settings
+        self.limit = min(self.package.context_length, settings.context_limit or self.package.context_length)
+        self._front_end = FrontEnd(package)
+        self._encoders = Encoders(self.package, self._front_end, settings.threads, settings.cache_bytes)
+        self._decoder = Decoder(self.package, settings.threads, self.limit)
+        self._names = self._control_names()
+        self._timeline = Timeline()
+        self._state: tuple[str, bool] | None = None  # what the cache was computed under
+        self._computed = 0  # tokens that were computed at some time, under whatever
+        self._seconds: dict[str, float] = defaultdict(float)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def append(self, *segments: Segment) -> None:
+        """Add to the conversation, all or nothing. Raises ContextError or MediaError."""
+        pieces = [self._piece(segment) for segment in segments]
+        total = self._timeline.length + sum(piece.tokens for piece in pieces)
+        if total > self.limit:
+            raise ContextError(
+                f"The conversation would have {total:,} tokens, but there is room for {self.limit:,}.",
+                "Shorten the text, leave out a picture or a recording, or start a new conversation.",
+            )
+        self._timeline.extend(pieces)
+
+    def generate(
+        self, options: GenerateOptions = _GREEDY, cancel: threading.Event | None = None
+    ) -> Iterator[Event]:
+        """Encode and prefill what is new, then write a reply (see `Session.generate`)."""
+        if not self._timeline.length:
+            raise ContextError("There is nothing to answer.", "Say or write something first.")
+        ledger = _Ledger(self._seconds)
+        self._seconds = defaultdict(float)
+        reason: Reason = "cancelled"
+        with Runner(cancel) as runner:
+            work = _Work(runner, ledger, self._timeline.mode)
+            try:
+                logits = yield from self._prefill(work)
+                reason = yield from self._write(options, work, logits)
+            except Cancelled:
+                pass
+        yield Finished(reason, ledger.closed())
+
+    def mark(self) -> int:
+        """The present place in the conversation."""
+        return len(self._timeline.pieces)
+
+    def rewind(self, mark: int) -> None:
+        """Forget everything after ``mark``. Costs nothing until the next reply."""
+        self._timeline.rewind(mark)
+        self._decoder.cache.truncate(self._timeline.length)
+        self._computed = min(self._computed, self._timeline.length)
+
+    def close(self) -> None:
+        """Free the model; the session can't be used any more."""
+        self.rewind(0)
+        for part in ("_decoder", "_encoders", "_front_end"):
+            self.__dict__.pop(part, None)
+
+    # --- tokens
+
+    def _piece(self, segment: Segment) -> Piece:
+        match segment:
+            case Control(token):
+                return Words([self._front_end.control(token)])
+            case Text(text):
+                with self._timed("tokenize"):
+                    return Words(self._front_end.encode(text))
+            case Reply(ids):
+                return Words(list(ids))
+            case Picture() | Clip():
+                with self._timed("preprocess"):
+                    return self._encoders.prepare(segment)
+
+    def _control_names(self) -> dict[int, str]:
+        names = {}
+        for name in prompt.NAMED:
+            try:
+                names[self._front_end.control(name)] = name
+            except KeyError:
+                continue  # a tokenizer without tools
+        return names
+
+    # --- prompt
+
+    def _prefill(self, work: _Work) -> Generator[Event, None, Logits]:
+        """Bring the cache up to the end of the conversation; returns the logits that follow it."""
+        timeline, cache, ledger = self._timeline, self._decoder.cache, work.ledger
+        total = timeline.length
+        long = total > self.package.original_max_position_embeddings
+        state = (_adapter(work.mode), long)
+        if state != self._state:
+            cache.truncate(0)
+            self._state = state
+        cache.truncate(total - 1)  # the last token always runs: its logits are wanted
+        start = cache.length
+        writing = ledger.generated > 0
+        if not writing:
+            ledger.reused = start
+        yield from self._encode(start, total, work)
+        chunk = self._settings.chunk
+        logits: Logits = np.zeros(0, np.float32)
+        while cache.length < total:
+            size = max(chunk, self._decoder.long_first) if long and not cache.length else chunk
+            begin, end = cache.length, min(cache.length + size, total)
+            with self._timed("decode" if writing and total - start == 1 else "prefill", ledger):
+                logits = self._decoder.step(self._embeddings(begin, end, work), work.mode, long, work.runner)
+            known = max(begin, min(self._computed, end))
+            ledger.recomputed += known - begin
+            ledger.prefilled += 0 if writing else end - known
+            self._computed = max(self._computed, end)
+            if total - start > 1:
+                yield Progress("prefill", end - start, total - start)
+        return logits
+
+    def _encode(self, start: int, end: int, work: _Work) -> Iterator[Event]:
+        """Get the features of all media in ``start:end`` that this reply has not used yet."""
+        waiting: dict[tuple[str, int], Media] = {}
+        for piece, _, _ in self._timeline.between(start, end):
+            if isinstance(piece, Media) and (piece.key, work.mode) not in work.features:
+                waiting[piece.key, work.mode] = piece
+        for done, (key, media) in enumerate(waiting.items()):
+            stage: Stage = "vision" if isinstance(media.segment, Picture) else "speech"
+            yield Progress(stage, done, len(waiting))
+            with self._timed(stage, work.ledger):
+                work.features[key] = self._encoders.features(media, work.mode, work.runner)
+            if done == len(waiting) - 1:
+                yield Progress(stage, done + 1, len(waiting))
+
+    def _embeddings(self, start: int, end: int, work: _Work) -> NDArray[np.float32]:
+        """The embeddings [end - start, hidden] of the tokens ``start:end``."""
+        pieces = list(self._timeline.between(start, end))
+        ids = [
+            piece.ids[first:last] if isinstance(piece, Words) else [0] * (last - first)
+            for piece, first, last in pieces
+        ]
+        result = self._decoder.embed(np.array([i for part in ids for i in part], np.int64), work.runner)
+        at = 0
+        for piece, first, last in pieces:
+            if isinstance(piece, Media):
+                result[at : at + last - first] = work.features[piece.key, work.mode][first:last]
+            at += last - first
+        return result
+
+    # --- reply
+
+    def _write(self, options: GenerateOptions, work: _Work, logits: Logits) -> Generator[Event, None, Reason]:
+        """Generate tokens; returns the reason for the end."""
+        stops = self._front_end.stop_ids if options.stop_ids is None else options.stop_ids
+        sampler, guard = Sampler(options), RepetitionGuard(options.repetition_guard)
+        stream, reply = self._front_end.stream(), Words([])
+        while work.ledger.generated < options.max_tokens:
+            if reply.ids:
+                logits = yield from self._prefill(work)
+            work.runner.check()
+            token = sampler(logits)
+            if token in stops:
+                return "stop"
+            if self._timeline.length >= self.limit:
+                return "context"
+            self._timeline.write(token, reply)
+            work.ledger.generated += 1
+            yield Token(token, stream.push(token), self._names.get(token, ""))
+            if guard.push(token):
+                return "repetition"
+        return "length"
+
+    @contextmanager
+    def _timed(self, stage: str, ledger: _Ledger | None = None) -> Iterator[None]:
+        """Add the seconds spent inside to a stage."""
+        seconds = self._seconds if ledger is None else ledger.seconds
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds[stage] += time.perf_counter() - start
+
+
+def _adapter(mode: int) -> str:
+    """What an adapter mode switches on: keys and values are valid for this, not for the number.
+
+    A clip's projection follows it: modes 1 and 3 share the adapter, and 1 means that there is no clip.
+    """
+    return ("none", "vision", "speech", "vision")[mode]
