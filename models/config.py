@@ -337,9 +337,7 @@ def _original_encoders(values: Mapping[str, Any]) -> tuple[VisionConfig, AudioCo
     # the original spells it wrongly
     encoder["depthwise_separable_out_channel"] = encoder["depthwise_seperable_out_channel"]
     encoder["downsample_rate"] = sounds.get("downsample_rate", 1)
-    tower = dict(
-        values.get("vision_tower", {})
-    )  # not in Microsoft's file; lets a smaller checkpoint say its sizes
+    tower = values.get("vision_config", {})  # not in Microsoft's file; a smaller checkpoint gives its sizes
     return _vision({**tower, "crop_size": images.get("crop_size", 448)}), _audio(encoder)
 
 

@@ -11,6 +11,7 @@ import onnxruntime as ort
 import pytest
 import tiny
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 
 from models.checkpoint import Checkpoint
 from models.export.embedding import write_embedding
@@ -74,7 +75,7 @@ def checkpoint(model: Any, adapters: Any, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def graph(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_text(checkpoint, tmp_path_factory.mktemp("fp32"), TextPrecision(), lambda _: None)
+    return write_text(checkpoint, tmp_path_factory.mktemp("fp32"))
 
 
 @pytest.fixture(params=["vision", "speech"])
@@ -154,7 +155,7 @@ def test_beyond_the_switch_in_chunks(model: Any, graph: Path) -> None:
 def test_fewer_bits_stay_near(checkpoint: Checkpoint, graph: Path, name: Any, tmp_path: Path) -> None:
     low = Precision(name, 32)
     eight = Precision("int8", 32) if name == "int4" else low
-    path = write_text(checkpoint, tmp_path, TextPrecision(low, eight, eight, low), lambda _: None)
+    path = write_text(checkpoint, tmp_path, TextPrecision(low, eight, eight, low))
     allowed = {"fp16": 0.01, "int8": 0.1, "int4": 0.5, "dynamic8": 0.2}[name]
     for mode in (0, 1, 2):
         x = embeddings(30)
@@ -169,8 +170,8 @@ def test_untied_head(adapters: Any, tmp_path: Path) -> None:
     model = tiny.tiny_model(seed=3, tie_word_embeddings=False)
     folder = tiny.save_checkpoint(tmp_path / "c", model, adapters)
     tensors = {n: t.detach().clone() for n, t in model.state_dict().items()}
-    tiny.save_file(tensors, folder / "model.safetensors")
-    path = write_text(Checkpoint.open(folder), tmp_path, TextPrecision(), lambda _: None)
+    save_file(tensors, folder / "model.safetensors")
+    path = write_text(Checkpoint.open(folder), tmp_path)
     x = embeddings(10)
     np.testing.assert_allclose(Decoder(path).run(x), tiny.logits(model, x), atol=1e-4)
 
@@ -182,7 +183,7 @@ def test_heads_too_small_for_the_fused_rotation(adapters: Any, tmp_path: Path) -
         seed=4, hidden_size=192, rope_scaling={"type": "longrope", **factors}, num_hidden_layers=2
     )
     folder = tiny.save_checkpoint(tmp_path / "c", model, {})
-    path = write_text(Checkpoint.open(folder), tmp_path, TextPrecision(), lambda _: None)
+    path = write_text(Checkpoint.open(folder), tmp_path)
     for length in (11, 60):
         x = np.ascontiguousarray(embeddings(length)[:, :, :192])
         decoder = Decoder(path, 64, head=32)
@@ -213,6 +214,15 @@ def test_embedding_of_text_alone(model: Any, embedding: Path) -> None:
     ids = [0, 5, 319, 257]
     got, _, _ = run_embedding(embedding, ids)
     np.testing.assert_array_equal(got[0], model.model.embed_tokens.weight.detach().numpy()[ids])
+
+
+def test_placeholder_without_features_is_a_token(model: Any, embedding: Path) -> None:
+    """A model may write one while decoding; a wrong number of features stays an error."""
+    got, _, _ = run_embedding(embedding, [258, 200011])
+    table = model.model.embed_tokens.weight.detach().numpy()
+    np.testing.assert_array_equal(got[0], table[[258, 319]])
+    with pytest.raises(ort.capi.onnxruntime_pybind11_state.InvalidArgument):
+        run_embedding(embedding, [258, 258, 3], 1)
 
 
 @pytest.mark.parametrize(("image", "audio"), [(200010, 200011), (258, 259), (200010, 259)])

@@ -20,6 +20,7 @@ from transformers import Phi4MultimodalConfig, Phi4MultimodalForCausalLM
 
 from models.export.tokenizer import byte_tokenizer, tokenizer_config
 
+Model = Any  # transformers' classes look typed and are not
 ORIGINAL_LENGTH = 48
 VOCABULARY = 320
 ADAPTERS = {"vision": (4, 8.0), "speech": (6, 12.0)}  # rank, alpha
@@ -71,12 +72,13 @@ def tiny_config(**changes: Any) -> Phi4MultimodalConfig:
     return Phi4MultimodalConfig(**{**values, **changes})
 
 
-def tiny_model(seed: int = 0, **changes: Any) -> Phi4MultimodalForCausalLM:
+def tiny_model(seed: int = 0, **changes: Any) -> Model:
     """The reference model in eager attention, float32, evaluation mode."""
     torch.manual_seed(seed)
     config = tiny_config(**changes)
     config._attn_implementation = "eager"
-    model = Phi4MultimodalForCausalLM(config).eval()
+    model: Model = Phi4MultimodalForCausalLM(config)
+    model.eval()
     with torch.no_grad():
         for name, tensor in (*model.named_parameters(), *model.named_buffers()):
             if name.endswith(("norm.weight", "norm1.weight", "norm2.weight", "norm_att.weight", "invstd")):
@@ -90,7 +92,7 @@ def tiny_model(seed: int = 0, **changes: Any) -> Phi4MultimodalForCausalLM:
     return model
 
 
-def tiny_adapters(model: Phi4MultimodalForCausalLM, seed: int = 1) -> dict[str, dict[str, torch.Tensor]]:
+def tiny_adapters(model: Model, seed: int = 1) -> dict[str, dict[str, torch.Tensor]]:
     """LoRA matrices for both modalities: ``{name: {"<module>.lora_A.weight": tensor}}``."""
     generator = torch.Generator().manual_seed(seed)
     adapters: dict[str, dict[str, torch.Tensor]] = {}
@@ -104,7 +106,7 @@ def tiny_adapters(model: Phi4MultimodalForCausalLM, seed: int = 1) -> dict[str, 
     return adapters
 
 
-def projections(model: Phi4MultimodalForCausalLM) -> dict[str, torch.Tensor]:
+def projections(model: Model) -> dict[str, torch.Tensor]:
     """The four adapted matrices of each layer by module path."""
     names = ("qkv_proj.weight", "o_proj.weight", "gate_up_proj.weight", "down_proj.weight")
     return {
@@ -114,14 +116,14 @@ def projections(model: Phi4MultimodalForCausalLM) -> dict[str, torch.Tensor]:
     }
 
 
-def merge(model: Phi4MultimodalForCausalLM, adapter: Mapping[str, torch.Tensor], scale: float) -> None:
+def merge(model: Model, adapter: Mapping[str, torch.Tensor], scale: float) -> None:
     """Add ``scale * B @ A`` to the weights; call it again with ``-scale`` to take it back."""
     with torch.no_grad():
         for module, weight in projections(model).items():
             weight.add_(adapter[f"{module}.lora_B.weight"] @ adapter[f"{module}.lora_A.weight"], alpha=scale)
 
 
-def state(model: Phi4MultimodalForCausalLM) -> dict[str, torch.Tensor]:
+def state(model: Model) -> dict[str, torch.Tensor]:
     """What ``save_pretrained`` would store: everything but the tied head."""
     return {n: t.detach().clone() for n, t in model.state_dict().items() if n != "lm_head.weight"}
 
@@ -137,7 +139,7 @@ def save_tokenizer(folder: Path) -> None:
 
 def save_checkpoint(
     folder: Path,
-    model: Phi4MultimodalForCausalLM,
+    model: Model,
     adapters: Mapping[str, dict[str, torch.Tensor]],
     shards: int = 1,
 ) -> Path:
@@ -175,9 +177,7 @@ def save_lora(folder: Path, matrices: Mapping[str, torch.Tensor], rank: int, alp
     save_file({f"base_model.model.{n}": t for n, t in matrices.items()}, folder / "adapter_model.safetensors")
 
 
-def save_original(
-    folder: Path, model: Phi4MultimodalForCausalLM, adapters: Mapping[str, dict[str, torch.Tensor]]
-) -> Path:
+def save_original(folder: Path, model: Model, adapters: Mapping[str, dict[str, torch.Tensor]]) -> Path:
     """Store the same weights under the original repository's names and configuration."""
     folder.mkdir(parents=True, exist_ok=True)
     adapted = set(projections(model))
@@ -188,16 +188,18 @@ def save_original(
     save_file(tensors, folder / "model.safetensors")
     config = model.config.to_dict()
     audio, vision, rope = config["audio_config"], config["vision_config"], config["rope_parameters"]
-    kept = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-    kept += ("num_key_value_heads", "max_position_embeddings", "original_max_position_embeddings")
-    kept += (
-        "rms_norm_eps",
-        "tie_word_embeddings",
-        "bos_token_id",
-        "eos_token_id",
-        "pad_token_id",
-        "hidden_act",
-    )
+    kept = [
+        *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
+        *("num_key_value_heads", "max_position_embeddings", "original_max_position_embeddings"),
+        *(
+            "rms_norm_eps",
+            "tie_word_embeddings",
+            "bos_token_id",
+            "eos_token_id",
+            "pad_token_id",
+            "hidden_act",
+        ),
+    ]
     original = {name: config[name] for name in kept} | {
         "model_type": "phi4mm",
         "sliding_window": 262144,
@@ -281,7 +283,7 @@ def original_name(name: str, adapted: set[str]) -> str:
     return name
 
 
-def logits(model: Phi4MultimodalForCausalLM, embeddings: np.ndarray[Any, np.dtype[np.float32]]) -> Any:
+def logits(model: Model, embeddings: np.ndarray[Any, np.dtype[np.float32]]) -> Any:
     """The reference's logits at the last position for inputs_embeds [1, S, hidden]."""
     with torch.no_grad():
         output = model(inputs_embeds=torch.from_numpy(embeddings), use_cache=False, logits_to_keep=1)

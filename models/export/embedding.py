@@ -2,7 +2,8 @@
 
 Placeholders are replaced in order: the n-th picture token of the prompt takes the n-th row of
 ``image_features``, the n-th sound token that of ``audio_features``. genai marks them with 200010 and 200011;
-a checkpoint with a smaller vocabulary has ids of its own, which work as well.
+a checkpoint with a smaller vocabulary has ids of its own, which work as well. Features and placeholders must
+be equally many, else onnxruntime raises an error; when there are no features at all, ids are just tokens.
 """
 
 from __future__ import annotations
@@ -69,4 +70,7 @@ def _replace(g: GraphWriter, embeddings: str, ids: str, features: str, tokens: t
     if tokens[1] != tokens[0]:
         found = g.node("Or", [found, g.node("Equal", [ids, g.const([tokens[1]])])])
     places = g.node("Transpose", [g.node("NonZero", [found])], perm=[1, 0])  # [count, 2]
-    return g.node("ScatterND", [embeddings, places, features])
+    # a model may write a placeholder itself: without any features it is a token like others
+    present = g.node("Greater", [g.dim(features, 0), g.const([0])])
+    count = g.node("Where", [present, g.dim(places, 0), g.const([0])])
+    return g.node("ScatterND", [embeddings, g.slice(places, 0, count, 0), features])

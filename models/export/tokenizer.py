@@ -117,6 +117,7 @@ def tokenizer_config() -> dict[str, Any]:
             "message['tools'] is not none %}{{ '<|' + message['role'] + '|>' + message['content'] + "
             "'<|tool|>' + message['tools'] + '<|/tool|>' + '<|end|>' }}{% else %}"
             "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endif %}"
-            "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% else %}{{ eos_token }}{% endif %}"
+            "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}"
+            "{% else %}{{ eos_token }}{% endif %}"
         ),
     }

@@ -1,0 +1,80 @@
+"""Which precision each graph of a package gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from models.export.quantize import FP32, Format, Precision
+from models.export.text import TextPrecision
+
+PLANS = ("fp32", "fp16", "int8", "int4")
+
+
+@dataclass(frozen=True)
+class PrecisionPlan:
+    """The precision of the four graphs; ``named`` gives the four plans that are offered.
+
+    fp32  everything in float32: for comparison with the reference.
+    fp16  float16 weights, float32 arithmetic: half the size, no loss worth the name.
+    int8  8 bits everywhere. The encoders, which see many rows at once, quantise activations per call.
+    int4  4 bits in the language model, but 8 where 4 hurt most: down projections, head and embedding.
+    """
+
+    name: str = "fp32"
+    text: TextPrecision = field(default_factory=TextPrecision)
+    embedding: Precision = FP32
+    vision: Precision = FP32
+    speech: Precision = FP32
+
+    @classmethod
+    def named(
+        cls,
+        name: str,
+        block_size: int = 32,
+        *,
+        vision: Format | None = None,
+        speech: Format | None = None,
+        sensitive: Format = "int8",
+    ) -> PrecisionPlan:
+        """Return a plan of ``PLANS``; raise ValueError for another name or block size.
+
+        ``block_size`` is that of int4 and int8 matrices. ``vision`` and ``speech`` replace the encoders'
+        precision, ``sensitive`` that of the int4 plan's down projections, head and embedding.
+        """
+        if name not in PLANS:
+            raise ValueError(f"unknown precision {name!r}, expected one of {', '.join(PLANS)}")
+        encoders = Precision("fp32") if name == "fp32" else Precision("fp16")
+        if name in ("int8", "int4"):
+            encoders = Precision("dynamic8")
+        plan = _uniform(name, encoders, block_size)
+        if name == "int4":
+            eight = Precision(sensitive, block_size)
+            plan = replace(plan, text=replace(plan.text, down=eight, head=eight), embedding=eight)
+        return replace(
+            plan,
+            vision=Precision(vision, block_size) if vision else plan.vision,
+            speech=Precision(speech, block_size) if speech else plan.speech,
+        )
+
+    def summary(self) -> dict[str, str]:
+        """The plan in words, as ``aside.json`` records it."""
+        text = self.text
+        parts = {"": text.projections, "down ": text.down, "head ": text.head, "adapters ": text.adapters}
+        words = [f"{role}{_word(p)}" for role, p in parts.items() if not role or p != text.projections]
+        return {
+            "text": ", ".join(words),
+            "embedding": _word(self.embedding),
+            "vision": _word(self.vision),
+            "speech": _word(self.speech),
+        }
+
+
+def _uniform(name: str, encoders: Precision, block_size: int) -> PrecisionPlan:
+    formats: dict[str, Format] = {"fp32": "fp32", "fp16": "fp16", "int8": "int8", "int4": "int4"}
+    one = Precision(formats[name], block_size)
+    return PrecisionPlan(name, TextPrecision(one, one, one, one), one, encoders, encoders)
+
+
+def _word(precision: Precision) -> str:
+    blocks = precision.format in ("int8", "int4")
+    return f"{precision.format} block {precision.block_size}" if blocks else precision.format
