@@ -239,9 +239,9 @@ class GraphWriter:
                 x,
                 self.weight(f"{name}.int8", stored.values),
                 self.weight(f"{name}.scales", stored.scales),
-                self.weight(f"{name}.zero", stored.zero),
             ]
-            return self.node("DynamicQuantizeMatMul", [*inputs, bias] if bias else inputs, domain=MICROSOFT)
+            optional = ["", bias] if bias else []
+            return self.node("DynamicQuantizeMatMul", [*inputs, *optional], domain=MICROSOFT)
         if precision.format == "fp16":
             half = self.weight(f"{name}.fp16", np.ascontiguousarray(matrix.T.astype(np.float16)))
             right = self.node("Cast", [half], to=TensorProto.FLOAT)
