@@ -1,0 +1,207 @@
+"""A session in a child process: the interpreter of the caller is never blocked, and a crash costs one turn.
+
+The methods are those of a local session. What was appended and what the model replied is logged on this
+side, so that `restart` gives the conversation to a new process.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from assistant.engine import wire
+from assistant.engine.child import Child
+from assistant.engine.protocol import (
+    EngineSettings,
+    Event,
+    Finished,
+    GenerateOptions,
+    Reply,
+    Segment,
+    Token,
+)
+from assistant.engine.timeline import check_mark
+from models.errors import EngineError
+
+_GREEDY: Final = GenerateOptions()
+_DEFAULTS: Final = EngineSettings()
+_LOOK: Final = 0.02  # seconds between looks at `cancel` and at the clock
+_ASLEEP: Final = 1.0  # a look that comes so late means that this process was stopped, not the child
+_AGAIN: Final = "The conversation is kept: restart the engine and try again."
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds to wait before the child counts as hung.
+
+    silence    without a heartbeat, which comes four times a second.
+    stuck      without an event of a request, heartbeats or not; a large picture on a slow machine takes
+    minutes. cancel     after a cancel, which takes one operator of a graph.
+    """
+
+    silence: float = 10.0
+    stuck: float = 600.0
+    cancel: float = 10.0
+
+
+_PATIENCE: Final = Patience()
+
+
+class EngineProcess:
+    """Implements `assistant.engine.protocol.Session` in a process of its own.
+
+    When the process dies or hangs, the call that notices raises EngineError, and so does every call until
+    `restart`. Like any session, it is used by one thread at a time.
+    """
+
+    def __init__(
+        self, package: Path, settings: EngineSettings = _DEFAULTS, patience: Patience = _PATIENCE
+    ) -> None:
+        """Start a process and load the package there. Raises PackageError or EngineError."""
+        self._package = package.absolute()
+        self._settings = settings
+        self._patience = patience
+        self._log: list[Segment] = []
+        self._number = 0
+        self._child = self._start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The number of the child process."""
+        return self._child.pid
+
+    def append(self, *segments: Segment) -> None:
+        """Add to the conversation, all or nothing. Raises ContextError, MediaError or EngineError."""
+        self._ask(wire.Append(segments))
+        self._log += segments
+
+    def generate(
+        self, options: GenerateOptions = _GREEDY, cancel: threading.Event | None = None
+    ) -> Iterator[Event]:
+        """Encode and prefill what is new, then write a reply (see `Session.generate`).
+
+        If the process dies, EngineError is raised and what had been written of this reply is not kept.
+        """
+        number = self._send(wire.Generate(options))
+        ids: list[int] = []
+        told = over = False
+        try:
+            while not over:
+                body = self._answer(number, cancel)
+                if isinstance(body, Token):
+                    ids.append(body.id)
+                over = isinstance(body, Finished | wire.Failed)
+                if over:
+                    self._keep(ids)
+                    told = True
+                yield self._event(body)
+        finally:
+            if not told and self._child.ended is None:  # the caller lost interest
+                self._drain(number, ids)
+
+    def mark(self) -> int:
+        """The present place in the conversation."""
+        return len(self._log)
+
+    def rewind(self, mark: int) -> None:
+        """Forget everything after ``mark``; 0 starts a new conversation."""
+        check_mark(mark, len(self._log))
+        self._ask(wire.Rewind(mark))
+        del self._log[mark:]
+
+    def restart(self) -> None:
+        """End the process, start a new one, give it the conversation. Raises EngineError, PackageError."""
+        self._child.kill()
+        self._child.stop()
+        self._child = self._start()
+        if self._log:
+            self._ask(wire.Append(tuple(self._log)))
+
+    def close(self) -> None:
+        """End the process; takes two seconds at most, then it is killed."""
+        self._child.stop()
+
+    def _start(self) -> Child:
+        child = self._child = Child()
+        try:
+            self._ask(wire.Open(self._package, self._settings))
+        except BaseException:
+            child.stop()
+            raise
+        return child
+
+    def _keep(self, ids: list[int]) -> None:
+        if ids:
+            self._log.append(Reply(tuple(ids)))
+
+    def _drain(self, number: int, ids: list[int]) -> None:
+        """Stop a reply that nobody reads, and log what the child's session has of it."""
+        stop = threading.Event()
+        stop.set()
+        while True:
+            body = self._answer(number, stop)
+            if isinstance(body, Token):
+                ids.append(body.id)
+            elif isinstance(body, Finished | wire.Failed):
+                self._keep(ids)
+                return
+
+    @staticmethod
+    def _event(body: Event | wire.Done | wire.Failed) -> Event:
+        if isinstance(body, wire.Failed):
+            raise body.error
+        assert not isinstance(body, wire.Done)
+        return body
+
+    def _ask(self, body: wire.Open | wire.Append | wire.Rewind) -> None:
+        """Send a request and wait until it is done."""
+        answer = self._answer(self._send(body), None)
+        if isinstance(answer, wire.Failed):
+            raise answer.error
+
+    def _send(self, body: wire.Open | wire.Append | wire.Generate | wire.Rewind) -> int:
+        self._child.check()
+        self._number += 1
+        self._child.send(wire.Request(self._number, body))
+        return self._number
+
+    def _answer(self, number: int, cancel: threading.Event | None) -> Event | wire.Done | wire.Failed:
+        """The next answer to a request. Raises EngineError if the process died or hangs."""
+        child, patience = self._child, self._patience
+        asked = looked = time.monotonic()
+        cancelled: float | None = None
+        while True:
+            if cancel is not None and cancelled is None and cancel.is_set():
+                child.send(wire.Request(number, wire.Cancel()))
+                cancelled = time.monotonic()
+            try:
+                message = child.inbox.get(timeout=_LOOK)
+            except queue.Empty:
+                now = time.monotonic()
+                if now - looked > _ASLEEP:
+                    child.heard = asked = now
+                looked = now
+                if (
+                    now - child.heard > patience.silence
+                    or now - asked > patience.stuck
+                    or (cancelled is not None and now - cancelled > patience.cancel)
+                ):
+                    child.kill()
+                    child.ended = EngineError("The engine stopped responding and was ended.", _AGAIN)
+                    raise child.ended from None
+                continue
+            if isinstance(message, EngineError):
+                raise message
+            if message.number == number:
+                return message.body
