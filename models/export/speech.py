@@ -130,8 +130,7 @@ class _Encoder:
         x = g.node("Relu", [self._convolution(x, f"{name}.conv.0", 1)])
         for step in range(1, self.audio.convolutions):
             x = self._convolution(x, f"{name}.conv.{3 * step - 1}", self.audio.conv_channels)
-            weights = [g.parameter(f"{name}.conv.{3 * step}.{part}") for part in ("weight", "bias")]
-            x = g.node("Relu", [g.node("Conv", [x, *weights], kernel_shape=[1, 1])])
+            x = g.node("Relu", [self._pointwise(x, f"{name}.conv.{3 * step}")])
         x = g.node("Transpose", [x], perm=[0, 2, 1, 3])
         x = g.reshape(x, 1, g.dim(x, 1), self.audio.conv_channels * self.audio.subsampled_input_size)
         return g.linear(x, f"{name}.out", self.precision, bias=True)
@@ -143,6 +142,16 @@ class _Encoder:
         return g.node(
             "Conv", [x, *weights], group=groups, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]
         )
+
+    def _pointwise(self, x: str, name: str) -> str:
+        """A 1 x 1 convolution on [1, channels, time, mels], as a matrix product where that is quantised."""
+        g = self.g
+        if self.precision.format in ("fp32", "fp16"):  # faster in the runtime's own layout of channels
+            weights = [g.parameter(f"{name}.{part}") for part in ("weight", "bias")]
+            return g.node("Conv", [x, *weights], kernel_shape=[1, 1])
+        x = g.node("Transpose", [x], perm=[0, 2, 3, 1])
+        x = g.linear(x, name, self.precision, bias=True, weight=lambda w: w[:, :, 0, 0])
+        return g.node("Transpose", [x], perm=[0, 3, 1, 2])
 
     def _relative_bias(self, table: str, x: str) -> str:
         """Bias of the attention scores by distance, for tokens [1, time, width]: [1, heads, time, time].

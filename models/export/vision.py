@@ -112,9 +112,8 @@ class _Tower:
             x = self._patches(g.node("Gather", [pixels, which]))
             x = g.node("Add", [x, g.node("Gather", [positions, g.reshape(place, 1, -1)])])
             keys = g.node("Cast", [g.reshape(shown, 1, -1)], to=TensorProto.INT32)
-            whole = g.node("Cast", [g.node("ReduceMin", [keys], keepdims=0)], to=TensorProto.BOOL)
             for layer in range(self.tower.layers_used):
-                x = self._layer(x, keys, whole, f"{TOWER}.encoder.layers.{layer}")
+                x = self._layer(x, keys, f"{TOWER}.encoder.layers.{layer}")
             cells = g.reshape(x, side // 2, 2, side // 2, 2, self.tower.hidden_size)
             return [], [g.node("ReduceMean", [cells, g.const([1, 3])], keepdims=0)]
 
@@ -133,30 +132,16 @@ class _Tower:
         name = f"{TOWER}.embeddings.patch_embedding"
         return g.linear(x, name, bias=True, weight=lambda w: w.reshape(w.shape[0], -1))
 
-    def _layer(self, x: str, keys: str, whole: str, name: str) -> str:
+    def _layer(self, x: str, keys: str, name: str) -> str:
         """One encoder layer; patches whose ``keys`` (int32 [1, patches]) are 0 are not attended to."""
         g = self.g
         normed = g.layer_norm(x, f"{name}.layer_norm1", self.tower.layer_norm_eps)
-        attended = self._attention(normed, keys, whole, f"{name}.self_attn")
-        x = g.node("Add", [x, attended])
+        inputs = [*projected(g, normed, f"{name}.self_attn", self.precision), "", keys]
+        attended = g.node("MultiHeadAttention", inputs, domain=MICROSOFT, num_heads=self.tower.heads)
+        x = g.node("Add", [x, g.linear(attended, f"{name}.self_attn.out_proj", self.precision, bias=True)])
         inner = g.layer_norm(x, f"{name}.layer_norm2", self.tower.layer_norm_eps)
         inner = g.gelu(g.linear(inner, f"{name}.mlp.fc1", self.precision, bias=True), tanh=True)
         return g.node("Add", [x, g.linear(inner, f"{name}.mlp.fc2", self.precision, bias=True)])
-
-    def _attention(self, x: str, keys: str, whole: str, name: str) -> str:
-        """Self-attention in both directions; a crop without padding takes the faster kernel."""
-        g = self.g
-        query, key, value = projected(g, x, name, self.precision)
-        heads = self.tower.heads
-
-        def unmasked() -> list[str]:
-            return [g.node("MultiHeadAttention", [query, key, value], domain=MICROSOFT, num_heads=heads)]
-
-        def masked() -> list[str]:
-            inputs = [query, key, value, "", keys]
-            return [g.node("MultiHeadAttention", inputs, domain=MICROSOFT, num_heads=heads)]
-
-        return g.linear(g.if_(whole, unmasked, masked)[0], f"{name}.out_proj", self.precision, bias=True)
 
 
 def _assemble(g: GraphWriter, tower: VisionConfig, features: str, mask: str, grid: str) -> str:
