@@ -1,0 +1,1 @@
+"""The microphone, the speaker, and the voice that reads replies aloud."""

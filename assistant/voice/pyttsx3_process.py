@@ -1,0 +1,106 @@
+"""The process that owns pyttsx3: a text comes in through a pipe, a WAV file goes out.
+
+A process rather than a thread because a speech engine that hangs can't be stopped from inside (and espeak-ng
+can't be initialised twice), because macOS wants the main thread, and because pyttsx3 prints to stdout. It
+imports nothing heavy, so that it is ready early.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+
+@dataclass(frozen=True)
+class Request:
+    """Speak ``text`` into the WAV file ``path``, in a voice for ``language`` (BCP 47) if there is one."""
+
+    text: str
+    path: str
+    language: str = ""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The engine has started; the languages of its voices."""
+
+    languages: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """The file is complete."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The engine can't start or can't speak this."""
+
+    reason: str
+
+
+def serve(pipe: Connection) -> None:
+    """Answer requests until the other end closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nowhere, stream)
+    sys.stdin = sys.stdout = sys.stderr = open(os.devnull, "r+", encoding="utf-8")  # noqa: PTH123, SIM115 # kept
+    with contextlib.suppress(EOFError, OSError):
+        try:
+            engine = _Engine()
+        except Exception as error:  # whatever a speech engine raises is one failure
+            pipe.send(Failed(f"{type(error).__name__}: {error}"))
+            return
+        pipe.send(Ready(frozenset(engine.voices)))
+        while True:
+            request = pipe.recv()
+            try:
+                engine.speak(request)
+            except Exception as error:  # as above
+                pipe.send(Failed(f"{type(error).__name__}: {error}"))
+            else:
+                pipe.send(Spoken())
+
+
+class _Engine:
+    """pyttsx3 used the one way that is reliable: save_to_file, runAndWait, finished-utterance."""
+
+    def __init__(self) -> None:
+        import pyttsx3  # noqa: PLC0415 # only this process may load the system's speech library
+
+        self._engine = pyttsx3.init()
+        self._default = self._engine.getProperty("voice")
+        self._completed = False
+        self._engine.connect("finished-utterance", self._finished)
+        self._engine.setProperty("rate", 175)
+        self.voices: dict[str, str] = {}
+        for voice in self._engine.getProperty("voices"):
+            for language in voice.languages or ():
+                name = language.decode("utf-8", "ignore") if isinstance(language, bytes) else str(language)
+                self.voices.setdefault(name.strip("\x05").lower().replace("_", "-"), voice.id)
+
+    def speak(self, request: Request) -> None:
+        """Write the file or raise."""
+        self._engine.setProperty("voice", self._voice(request.language))
+        self._completed = False
+        self._engine.save_to_file(request.text, request.path)
+        self._engine.runAndWait()
+        if not self._completed:
+            raise RuntimeError("the speech engine gave up")
+
+    def _voice(self, language: str) -> str:
+        wanted = language.lower()
+        if not wanted:
+            return str(self._default)
+        for name, voice in self.voices.items():
+            if name == wanted or name.split("-")[0] == wanted.split("-")[0]:
+                return voice
+        return str(self._default)
+
+    def _finished(self, name: str | None = None, completed: bool = True) -> None:  # noqa: ARG002 # pyttsx3's names
+        self._completed = completed
