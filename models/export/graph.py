@@ -49,7 +49,7 @@ class GraphWriter:
         self._nodes: list[onnx.NodeProto] = []
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
-        self._initializers: dict[str, TensorProto] = {}
+        self._scopes: list[dict[str, TensorProto]] = [{}]  # initializers, of the main graph first
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._counter = 0
 
@@ -73,7 +73,7 @@ class GraphWriter:
         """Declare a graph input; with ``default`` it may be left out by the caller."""
         self._inputs.append(helper.make_tensor_value_info(name, _onnx_type(dtype), list(shape)))
         if default is not None:
-            self._initializers[name] = _inline(name, np.asarray(default, dtype))
+            self._scopes[0][name] = _inline(name, np.asarray(default, dtype))
         return name
 
     def output(self, value: str, dtype: DTypeLike, shape: Sequence[Dim], name: str | None = None) -> str:
@@ -84,14 +84,19 @@ class GraphWriter:
         return value
 
     def weight(self, name: str, array: NDArray[Any]) -> str:
-        """Store ``array`` as the initializer ``name``; from 1 KiB on it goes to the data file at once."""
-        if name in self._initializers:
+        """Store ``array`` as the initializer ``name``; from 1 KiB on it goes to the data file at once.
+
+        In a branch or a loop's body it belongs to that subgraph: onnxruntime packs the weights of a node for
+        its kernel only if they lie in the node's own graph or the one around it, and without that
+        MatMulNBits is two hundred times slower.
+        """
+        if self._known(name):
             raise ValueError(f"the weight {name} was written twice to {self.name}")
         array = np.ascontiguousarray(array).reshape(array.shape)
         if array.nbytes < EXTERNAL_FROM:
-            self._initializers[name] = _inline(name, array)
+            self._scopes[-1][name] = _inline(name, array)
         else:
-            self._initializers[name] = self._external(name, array)
+            self._scopes[-1][name] = self._external(name, array)
         return name
 
     def parameter(
@@ -107,7 +112,7 @@ class GraphWriter:
         """
         half = precision.format == "fp16"
         stored = f"{name}.fp16" if half else name
-        if stored not in self._initializers:
+        if not self._known(stored):
             array = self.read(name)
             if shape is not None:
                 array = shape(array)
@@ -126,7 +131,7 @@ class GraphWriter:
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
             name = f"const_{len(self._constants)}"
-            self._initializers[name] = _inline(name, array)
+            self._scopes[0][name] = _inline(name, array)
             self._constants[key] = name
         return self._constants[key]
 
@@ -315,7 +320,7 @@ class GraphWriter:
         """Write the .onnx file, close the data file and return the graph's path."""
         self.close()
         graph = helper.make_graph(
-            self._nodes, self.name, self._inputs, self._outputs, list(self._initializers.values())
+            self._nodes, self.name, self._inputs, self._outputs, list(self._scopes[0].values())
         )
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
         model = helper.make_model(graph, opset_imports=opsets, producer_name="aside", ir_version=10)
@@ -334,25 +339,31 @@ class GraphWriter:
         self._nodes.append(node)
         return list(outputs)
 
+    def _known(self, name: str) -> bool:
+        return any(name in scope for scope in self._scopes)
+
     @contextmanager
-    def _into(self, nodes: list[onnx.NodeProto]) -> Iterator[None]:
+    def _into(self, nodes: list[onnx.NodeProto]) -> Iterator[dict[str, TensorProto]]:
+        """Collect nodes in ``nodes`` and weights in the scope that is given out."""
         outer, self._nodes = self._nodes, nodes
+        self._scopes.append({})
         try:
-            yield
+            yield self._scopes[-1]
         finally:
             self._nodes = outer
+            self._scopes.pop()
 
     def _subgraph(
         self, inputs: list[onnx.ValueInfoProto], build: Callable[[], Sequence[str]]
     ) -> onnx.GraphProto:
         nodes: list[onnx.NodeProto] = []
-        with self._into(nodes):
+        with self._into(nodes) as weights:
             values = list(build())
             made = {name for node in nodes for name in node.output}
             # a subgraph may only return what it made itself
             values = [v if v in made else self.node("Identity", [v]) for v in values]
         outputs = [onnx.ValueInfoProto(name=v) for v in values]
-        return helper.make_graph(nodes, self._fresh("subgraph"), inputs, outputs)
+        return helper.make_graph(nodes, self._fresh("subgraph"), inputs, outputs, list(weights.values()))
 
     def _external(self, name: str, array: NDArray[Any]) -> TensorProto:
         if self._data is None:
