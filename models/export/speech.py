@@ -144,11 +144,8 @@ class _Encoder:
         )
 
     def _pointwise(self, x: str, name: str) -> str:
-        """A 1 x 1 convolution on [1, channels, time, mels], as a matrix product where that is quantised."""
+        """A 1 x 1 convolution on [1, channels, time, mels], as a matrix product."""
         g = self.g
-        if self.precision.format in ("fp32", "fp16"):  # faster in the runtime's own layout of channels
-            weights = [g.parameter(f"{name}.{part}") for part in ("weight", "bias")]
-            return g.node("Conv", [x, *weights], kernel_shape=[1, 1])
         x = g.node("Transpose", [x], perm=[0, 2, 3, 1])
         x = g.linear(x, name, self.precision, bias=True, weight=lambda w: w[:, :, 0, 0])
         return g.node("Transpose", [x], perm=[0, 3, 1, 2])
