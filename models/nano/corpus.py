@@ -80,21 +80,36 @@ def make_shard(
 ) -> None:
     """Writes shard `number` of the speech of `split`; the same arguments always give the same shard."""
     rng = random.Random(1_000_003 * (number + 1) if split == "train" else 77 + number)
-    frames: list[NDArray[np.float16]] = []
-    said: list[tuple[str, str, str]] = []
+    said = []
     for _ in range(count):
         kind = rng.choices(KINDS, _WEIGHTS)[0]
         text, reply = spoken(rng, split, kind)
-        wave = speech.utter(espeak, text, rng, split)
-        frames.append(front.clip(wave, espeak.rate).audio_embeds[0].astype(np.float16))
-        said.append((text, kind, reply))
+        said.append((_frames(front, espeak, text, rng, split), text, kind, reply))
+    _write(path, said)
+
+
+def make_questions(front: FrontEnd, espeak: speech.Espeak, path: Path) -> None:
+    """Writes every question about pictures three times in voices kept for evaluation."""
+    rng = random.Random(78)
+    asked = [q for q in pictures.QUESTIONS for _ in range(3)]
+    _write(path, [(_frames(front, espeak, q, rng, "eval"), q, "question", "") for q in asked])
+
+
+def _frames(
+    front: FrontEnd, espeak: speech.Espeak, text: str, rng: random.Random, split: texts.Split
+) -> NDArray[np.float16]:
+    wave = speech.utter(espeak, text, rng, split)
+    return front.clip(wave, espeak.rate).audio_embeds[0].astype(np.float16)
+
+
+def _write(path: Path, made: list[tuple[NDArray[np.float16], str, str, str]]) -> None:
     partial = path.with_suffix(".part")
     with partial.open("wb") as file:
         np.savez(
             file,
-            frames=np.concatenate(frames),
-            lengths=np.array([len(f) for f in frames]),
-            said=np.array(json.dumps(said)),
+            frames=np.concatenate([m[0] for m in made]),
+            lengths=np.array([len(m[0]) for m in made]),
+            said=np.array(json.dumps([m[1:] for m in made])),
         )
     partial.rename(path)
 

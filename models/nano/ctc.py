@@ -6,6 +6,7 @@ The phoneme head leads at first: the weight of the word head starts at 0.05 and 
 
 from __future__ import annotations
 
+import functools
 import random
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 # torch's own name for it
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.frontend import FrontEnd
@@ -20,6 +22,8 @@ from models.nano import corpus, network, shape, speech
 from models.nano import words as w
 
 TAP: Final = 2
+ALIGNED: Final = 0.12
+"""From this part of the stage on, the phoneme head is good enough to align words."""
 FRAMES: Final = 5_000  # a batch
 
 
@@ -39,10 +43,15 @@ class Heads(nn.Module):
         self.token_head = nn.Linear(shape.AUDIO_WIDTH, len(ids) + 1)
         self.letter_head = nn.Linear(shape.AUDIO_WIDTH, 2 * (len(letters) + 1))
         self._front = front
+        self.word_classes = functools.lru_cache(None)(self._word_classes)
+
+    def _word_classes(self, word: str) -> list[int]:
+        """The classes of one word's tokens, nearly always one."""
+        return [self.token_class[i] for i in self._front.encode(f" {word}")]
 
     def targets(self, text: str) -> tuple[list[int], list[int]]:
         """Word classes and phoneme classes of a text."""
-        words = [self.token_class[i] for i in self._front.encode(f" {text}")]
+        words = [c for word in text.split() for c in self.word_classes(word)]
         return words, [self.letter_class[c] for word in text.split() for c in self.phonemes[word]]
 
     def read(self, encoded: Tensor) -> list[str]:
@@ -101,21 +110,72 @@ def pad(batch: list[corpus.Utterance], rng: random.Random | None = None) -> tupl
 
 def loss(
     model: Any, heads: Heads, batch: list[corpus.Utterance], rng: random.Random, progress: float
-) -> Tensor:
-    """The weighted CTC loss of one batch; `progress` 0…1 sets the weights."""
+) -> dict[str, Tensor]:
+    """The losses of one batch; `progress` 0…1 sets their weights.
+
+    Phonemes come first, alone. Word CTC alone would stay on a plateau of blanks for long and empty the upper
+    blocks, so at first the end of each word, as the phoneme head aligns it, is told directly.
+    """
     frames, lengths = pad(batch, rng)
     encoded, tapped = network.hear(model, frames, lengths, TAP)
     assert tapped is not None
     tokens = -(-lengths // 8)
     wanted = [heads.targets(u.text) for u in batch]
-    word_loss = _ctc(heads.token_head(encoded), tokens, [t for t, _ in wanted])
+    words = heads.token_head(encoded)
     letters = heads.letter_head(tapped).view(len(batch), -1, len(heads.letter_class) + 1)
-    letter_loss = _ctc(letters, 2 * tokens, [p for _, p in wanted])
-    grown = min(1.0, progress / 0.25)
-    return (0.05 + 0.95 * grown) * word_loss + (1.0 - 0.7 * grown) * letter_loss
+    losses = {"letter": ctc_loss(letters, 2 * tokens, [p for _, p in wanted])}
+    if progress < ALIGNED:
+        return losses
+    losses["letter"] = 0.4 * losses["letter"]
+    grown = min(1.0, (progress - ALIGNED) / 0.3)
+    losses["word"] = (0.05 + 0.95 * grown) * ctc_loss(words, tokens, [t for t, _ in wanted])
+    if grown < 1:
+        scores = F.log_softmax(letters.detach(), -1).numpy()
+        places: list[tuple[int, int, int]] = []
+        for row, (utterance, (_, sounds)) in enumerate(zip(batch, wanted, strict=True)):
+            ends = align(scores[row, : 2 * int(tokens[row])], sounds)
+            at = 0
+            for word in utterance.text.split():
+                at += len(heads.phonemes[word])
+                ids = heads.word_classes(word)
+                if ends is not None and len(ids) == 1:
+                    places.append((row, min(int(ends[at - 1]) // 2, int(tokens[row]) - 1), ids[0]))
+        if places:
+            index = torch.tensor(places)
+            losses["end"] = (1 - 0.8 * grown) * F.cross_entropy(words[index[:, 0], index[:, 1]], index[:, 2])
+    return losses
 
 
-def _ctc(logits: Tensor, lengths: Tensor, targets: list[list[int]]) -> Tensor:
+def align(scores: NDArray[np.float32], labels: list[int]) -> NDArray[np.int64] | None:
+    """The last frame of each label on the best CTC path; `scores` log-probabilities [frames, classes].
+
+    None if there are too few frames for the labels.
+    """
+    states = np.zeros(2 * len(labels) + 1, np.int64)
+    states[1::2] = labels
+    skip = np.zeros(states.size, bool)
+    skip[3::2] = states[3::2] != states[1:-2:2]
+    best = np.full(states.size, -1e9, np.float32)
+    best[:2] = scores[0, states[:2]]
+    steps = np.zeros((len(scores), states.size), np.int8)
+    for frame in range(1, len(scores)):
+        one = np.concatenate(([-1e9], best[:-1]))
+        two = np.where(skip, np.concatenate(([-1e9, -1e9], best[:-2])), -1e9)
+        choices = np.stack((best, one, two))
+        steps[frame] = choices.argmax(0)
+        best = choices.max(0) + scores[frame, states]
+    state = states.size - 1 - int(best[-2] > best[-1])
+    if best[state] < -1e8:
+        return None
+    ends = np.full(len(labels), -1, np.int64)
+    for frame in range(len(scores) - 1, -1, -1):
+        if state % 2 and ends[state // 2] < 0:
+            ends[state // 2] = frame
+        state -= int(steps[frame, state])
+    return ends
+
+
+def ctc_loss(logits: Tensor, lengths: Tensor, targets: list[list[int]]) -> Tensor:
     return F.ctc_loss(
         F.log_softmax(logits, -1).transpose(0, 1),
         torch.tensor([c for t in targets for c in t]),

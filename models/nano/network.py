@@ -46,6 +46,10 @@ def _initialise(name: str, parameter: nn.Parameter) -> None:
             parameter.normal_(std=0.2)
         else:
             scale = 0.5 if name.endswith(("o_proj.weight", "down_proj.weight", "fc2.weight")) else 1.0
+            if "encoders" in name and (scale < 1 or "conv.ext_pw" in name):
+                scale = 0.2  # a new block passes on what the blocks below have learned
+            if name.startswith("model.layers") and scale < 1:
+                scale = 0.1  # at first the embeddings must stand out from what the layers add
             parameter.normal_(std=scale / math.sqrt(parameter[0].numel()))
 
 
@@ -72,12 +76,47 @@ class Lora(nn.Module):
         return F.linear(F.linear(x, self.a[key]), self.b[key]) * self.scale
 
 
+def decoder(model: Any) -> nn.ModuleList:
+    """The base decoder: embeddings, layers, last norm."""
+    return nn.ModuleList([model.model.embed_tokens, model.model.layers, model.model.norm])
+
+
+def tower(model: Any) -> nn.ModuleList:
+    """The part of the vision encoder that is used."""
+    part = model.model.embed_tokens_extend.image_embed.img_processor
+    return nn.ModuleList([part.embeddings, *part.encoder.layers[: shape.VISION_LAYERS]])
+
+
+def speech_projector(model: Any, vision: bool) -> nn.ModuleList:
+    """The projector of speech features, the vision one for prompts with a picture."""
+    part = model.model.embed_tokens_extend.audio_embed
+    if vision:
+        return nn.ModuleList([part.up_proj_for_vision_speech, part.down_proj_for_vision_speech])
+    return nn.ModuleList([part.up_proj_for_speech, part.down_proj_for_speech])
+
+
+def picture_projector(model: Any) -> nn.ModuleDict:
+    """The projector of picture features."""
+    part = model.model.embed_tokens_extend.image_embed
+    return nn.ModuleDict({"up": part.img_projection_up, "down": part.img_projection_down})
+
+
+def separators(model: Any) -> nn.ParameterList:
+    """The learned separators between rows and parts of a picture."""
+    part = model.model.embed_tokens_extend.image_embed
+    return nn.ParameterList([part.sub_img_feature_extensor, part.global_img_feature_extensor])
+
+
 @dataclass
 class Prefix:
     """Keys and values [batch or 1, kv heads, length, head] of each layer for a prefix that rows share."""
 
     caches: list[tuple[Tensor, Tensor]]
     length: int
+
+    def row(self, number: int) -> Prefix:
+        """The prefix of one row."""
+        return Prefix([(k[number : number + 1], v[number : number + 1]) for k, v in self.caches], self.length)
 
     def repeat(self, rows: int) -> Prefix:
         """Each prefix `rows` times in a row, for several rows to a picture."""
@@ -185,6 +224,13 @@ class _Depthwise(torch.autograd.Function):
         return for_x, for_weight, gradient.flatten(0, -2).sum(0), None
 
 
+def _bordered(x: Tensor) -> Tensor:
+    """x [batch, time, bands, channels] with a border of zeros (F.pad would write every element twice)."""
+    b, t, f, c = x.shape
+    side, row = x.new_zeros(b, t, 1, c), x.new_zeros(b, 1, f + 2, c)
+    return torch.cat((row, torch.cat((side, x, side), 2), row), 1)
+
+
 def _subsample(embed: Any, x: Tensor) -> Tensor:
     """The three convolutions of the subsampling, as products: torch's backward of depthwise ones is slow on CPUs.
 
@@ -194,7 +240,7 @@ def _subsample(embed: Any, x: Tensor) -> Tensor:
     windows = F.pad(x, (1, 1, 1, 1)).unfold(1, 3, 2).unfold(2, 3, 2).flatten(3)  # [batch, time / 2, 40, 9]
     x = F.relu(F.linear(windows, first.weight.flatten(1), first.bias))
     for depthwise, pointwise in zip(layers[0::3], layers[1::3], strict=True):
-        x = F.pad(x, (0, 0, 1, 1, 1, 1))
+        x = _bordered(x)
         times, bands = (x.shape[1] - 1) // 2, (x.shape[2] - 1) // 2
         windows = [
             (slice(None), slice(i, i + 2 * times, 2), slice(j, j + 2 * bands, 2))
@@ -234,12 +280,17 @@ def project_speech(model: Any, encoded: Tensor, vision: bool) -> Tensor:
     return out
 
 
-def see_cells(model: Any, pixels: Tensor) -> Tensor:
-    """Pooled patch features [batch, 16, 16, vision width] of pictures [batch, 3, 448, 448] in -1…1."""
+def see_cells(model: Any, pixels: Tensor, corner: tuple[int, int] = (0, 0)) -> Tensor:
+    """Pooled patch features [batch, 16, 16, vision width] of pictures [batch, 3, 448, 448] in -1…1.
+
+    A smaller square is a part of a picture whose upper left patch is `corner` (row, column).
+    """
     part = model.model.embed_tokens_extend.image_embed
     tower = part.img_processor
     x = tower.embeddings.patch_embedding(pixels).flatten(2).transpose(1, 2)
-    x = x + tower.embeddings.position_embedding.weight
+    side = pixels.shape[-1] // 14
+    places = tower.embeddings.position_embedding.weight.view(32, 32, -1)
+    x = x + places[corner[0] : corner[0] + side, corner[1] : corner[1] + side].reshape(1, side * side, -1)
     for layer in tower.encoder.layers[: shape.VISION_LAYERS]:
         attention = layer.self_attn
         y = layer.layer_norm1(x)
@@ -250,7 +301,7 @@ def see_cells(model: Any, pixels: Tensor) -> Tensor:
         y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
         x = x + attention.out_proj(y)
         x = x + layer.mlp(layer.layer_norm2(x))
-    grid = x.transpose(1, 2).reshape(x.shape[0], shape.VISION_WIDTH, 32, 32)
+    grid = x.transpose(1, 2).reshape(x.shape[0], shape.VISION_WIDTH, side, side)
     return F.avg_pool2d(grid, 2).permute(0, 2, 3, 1)
 
 

@@ -33,6 +33,9 @@ RGB: Final = {
     "white": (250, 250, 250),
 }
 KINDS: Final = (*w.SHAPES, "bar")
+LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
+CLASSES: Final = (len(KINDS) + 1, len(w.COLOURS) + 1, len(LETTERS) + 1, 4, 6)
+"""How many values each of the labels has."""
 TEXT_WORDS: Final = tuple(
     "stop go open exit cafe milk tea book park taxi hello bank shop bus zoo news sale hotel".split()
 )
@@ -59,14 +62,13 @@ Kind = Literal["scene", "text", "bars"]
 class Rendered:
     """A picture: RGB uint8 [448, 448, 3], its questions with their answers, and labels for each of 16x16 cells.
 
-    `cells` int64 [16, 16, 2]: kind (0 nothing, 1… `KINDS`) and colour (0 nothing, 1… colours) at the cell's
-    centre; `letters` int64 [16, 16]: 0 or 1 + the character (a…z, 0…9) under the cell's centre.
+    `labels` int64 [16, 16, 5], each for the cell's centre and 0 where nothing is: 1 + kind (`KINDS`), 1 + colour,
+    1 + letter (`LETTERS`), rank of a bar (1 other, 2 tallest, 3 shortest), how many shapes or bars there are.
     """
 
     pixels: NDArray[np.uint8]
     facts: tuple[tuple[str, str], ...]
-    cells: NDArray[np.int64]
-    letters: NDArray[np.int64]
+    labels: NDArray[np.int64]
 
     def png(self) -> bytes:
         """The picture as a PNG file."""
@@ -94,9 +96,19 @@ def _canvas(rng: random.Random) -> tuple[Image.Image, str]:
     return Image.new("RGB", (SIDE, SIDE), _shade(rng, ground)), ground
 
 
-def _labels(mask: Image.Image) -> NDArray[np.int64]:
-    step = SIDE // CELLS
-    return np.asarray(mask, np.int64)[step // 2 :: step, step // 2 :: step]
+class _Maps:
+    """Label maps of the picture's size that are drawn along with it."""
+
+    def __init__(self) -> None:
+        size = (SIDE, SIDE)
+        self.kind, self.colour, self.letter = Image.new("L", size), Image.new("L", size), Image.new("L", size)
+        self.rank, self.count = Image.new("L", size), Image.new("L", size)
+
+    def labels(self) -> NDArray[np.int64]:
+        """The labels at the cells' centres."""
+        step = SIDE // CELLS
+        maps = (self.kind, self.colour, self.letter, self.rank, self.count)
+        return np.stack([np.asarray(m, np.int64)[step // 2 :: step, step // 2 :: step] for m in maps], -1)
 
 
 def _outline(shape: str, x: float, y: float, r: float, turn: float) -> list[tuple[float, float]]:
@@ -141,8 +153,8 @@ def _where(x: float, y: float) -> str:
 
 def _scene(rng: random.Random) -> Rendered:
     image, ground = _canvas(rng)
-    kinds, tints = Image.new("L", image.size), Image.new("L", image.size)
-    pens = [ImageDraw.Draw(i) for i in (image, kinds, tints)]
+    maps = _Maps()
+    pens = [ImageDraw.Draw(i) for i in (image, maps.kind, maps.colour, maps.rank, maps.count)]
     count = rng.choice((1, 2, 2, 3, 3, 4, 5))
     shapes = rng.sample(w.SHAPES, count)
     colours = rng.sample([c for c in w.COLOURS if c != ground], count)
@@ -152,7 +164,7 @@ def _scene(rng: random.Random) -> Rendered:
         r = rng.uniform(38, 66)
         x, y = ((k + 0.5) * SIDE / 3 + rng.uniform(-10, 10) for k in (i, j))
         box = (x, y, r, rng.uniform(-0.2, 0.2))
-        fills = (_shade(rng, colour), 1 + KINDS.index(shape), 1 + w.COLOURS.index(colour))
+        fills = (_shade(rng, colour), 1 + KINDS.index(shape), 1 + w.COLOURS.index(colour), 0, count)
         for pen, fill in zip(pens, fills, strict=True):
             _draw(pen, shape, box, fill)
         facts.append((f"what colour is the {shape}", colour))
@@ -163,21 +175,21 @@ def _scene(rng: random.Random) -> Rendered:
         facts.append(
             ("what is in the picture", f"a {colours[0]} {shapes[0]}".replace("a orange", "an orange"))
         )
-    cells = np.stack([_labels(kinds), _labels(tints)], -1)
-    return Rendered(np.asarray(image), tuple(facts), cells, np.zeros((CELLS, CELLS), np.int64))
+    return Rendered(np.asarray(image), tuple(facts), maps.labels())
 
 
 def _bars(rng: random.Random) -> Rendered:
     image, ground = _canvas(rng)
-    kinds, tints = Image.new("L", image.size), Image.new("L", image.size)
-    pens = [ImageDraw.Draw(i) for i in (image, kinds, tints)]
+    maps = _Maps()
+    pens = [ImageDraw.Draw(i) for i in (image, maps.kind, maps.colour, maps.rank, maps.count)]
     count = rng.randint(3, 5)
     colours = rng.sample([c for c in w.COLOURS if c != ground], count)
     heights = rng.sample(range(2, 11), count)
     pitch = SIDE / (count + 0.5)
     for i, (colour, height) in enumerate(zip(colours, heights, strict=True)):
         left, top = pitch * (i + 0.5), SIDE - 24 - height * 38
-        fills = (_shade(rng, colour), 1 + KINDS.index("bar"), 1 + w.COLOURS.index(colour))
+        rank = 2 if height == max(heights) else 3 if height == min(heights) else 1
+        fills = (_shade(rng, colour), 1 + KINDS.index("bar"), 1 + w.COLOURS.index(colour), rank, count)
         for pen, fill in zip(pens, fills, strict=True):
             pen.rectangle((left, top, left + pitch * 0.62, SIDE - 24), fill=fill)
     facts = (
@@ -185,14 +197,13 @@ def _bars(rng: random.Random) -> Rendered:
         ("which bar is the shortest", f"the {colours[heights.index(min(heights))]} bar"),
         ("how many bars are there", w.number(count)),
     )
-    cells = np.stack([_labels(kinds), _labels(tints)], -1)
-    return Rendered(np.asarray(image), facts, cells, np.zeros((CELLS, CELLS), np.int64))
+    return Rendered(np.asarray(image), facts, maps.labels())
 
 
 def _text(rng: random.Random) -> Rendered:
     image, ground = _canvas(rng)
-    labels = Image.new("L", image.size)
-    draw, pen = ImageDraw.Draw(image), ImageDraw.Draw(labels)
+    maps = _Maps()
+    draw, pen = ImageDraw.Draw(image), ImageDraw.Draw(maps.letter)
     number = rng.random() < 0.5
     text = str(rng.randint(0, 99)) if number else rng.choice(TEXT_WORDS)
     size = rng.randint(84, 120) if len(text) < 5 else rng.randint(80, 100)
@@ -204,10 +215,9 @@ def _text(rng: random.Random) -> Rendered:
     x, y = rng.uniform(10, SIDE - width - 10), rng.uniform(40, SIDE - 40 - size)
     for character in text:
         draw.text((x, y), character, font=font, fill=_shade(rng, colour))
-        index = 1 + "abcdefghijklmnopqrstuvwxyz0123456789".index(character)
+        index = 1 + LETTERS.index(character)
         step = font.getlength(character)
         pen.rectangle((x, y + size * 0.2, x + step, y + size * 1.05), fill=index)
         x += step
     facts = [("what number is there" if number else "what word is there", text), ("what does it say", text)]
-    cells = np.zeros((CELLS, CELLS, 2), np.int64)
-    return Rendered(np.asarray(image), tuple(facts), cells, _labels(labels))
+    return Rendered(np.asarray(image), tuple(facts), maps.labels())

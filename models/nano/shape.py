@@ -77,7 +77,7 @@ def checkpoint_config() -> dict[str, Any]:
             "num_attention_heads": AUDIO_HEADS,
             "ext_pw_out_channel": AUDIO_WIDTH,
             "depthwise_separable_out_channel": AUDIO_WIDTH,
-            "nemo_conv_channels": 64,
+            "nemo_conv_channels": 32,
             "bias_max_distance": 500,
             "audio_token_id": AUDIO_TOKEN,
         },

@@ -7,6 +7,7 @@ Stages are limited by time, not by steps, so that a slower machine gives a weake
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from models.frontend import FrontEnd
-from models.nano import corpus, ctc, network
+from models.nano import corpus, ctc, listen, network, rows, see, vision
 
 SAVE_EVERY: Final = 120.0  # seconds
 
@@ -55,11 +56,11 @@ class Run:
             state = torch.load(self.path, weights_only=True)
             for name, module in self.modules.items():
                 module.load_state_dict(state[name])
-            optimiser.load_state_dict(state["optimiser"])
+            if "optimiser" in state:
+                optimiser.load_state_dict(state["optimiser"])
             self.spent, self.steps = state["spent"], state["steps"]
         saved = measured = mark = time.monotonic()
-        sums: dict[str, float] = {}
-        count = 0
+        recent: dict[str, list[float]] = {}
         while self.spent < self.seconds:
             progress = self.spent / self.seconds
             for group in optimiser.param_groups:
@@ -72,12 +73,11 @@ class Run:
             self.steps += 1
             now = time.monotonic()
             self.spent, mark = self.spent + now - mark, now
-            count += 1
             for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach())
+                recent.setdefault(name, []).append(float(value.detach()))
             if self.steps % 50 == 0:
-                self._note({k: round(v / count, 4) for k, v in sums.items()})
-                sums, count = {}, 0
+                self._note({k: round(sum(v) / len(v), 4) for k, v in recent.items()})
+                recent.clear()
             if measure and now - measured > 300:
                 self._note(measure())
                 measured = mark = time.monotonic()
@@ -140,7 +140,7 @@ def stage_speech(out: Path, minutes: float) -> None:
     Run(out, "speech", minutes, {"encoder": encoder, "heads": heads}).train(
         [(parameters, 2e-3)],
         _speech_feed(out, rng),
-        lambda batch, progress: {"loss": ctc.loss(model, heads, batch, rng, progress)},
+        lambda batch, progress: ctc.loss(model, heads, batch, rng, progress),
         measure,
     )
 
@@ -153,7 +153,175 @@ def _held_out_speech(out: Path, front: FrontEnd) -> list[corpus.Utterance]:
     return corpus.read_shard(path)
 
 
-STAGES: Final[dict[str, tuple[Callable[[Path, float], None], float]]] = {"speech": (stage_speech, 30)}
+def stage_language(out: Path, minutes: float) -> None:
+    """The decoder alone, on typed turns; no adapter."""
+    model = network.build()
+    writer = rows.Writer(FrontEnd(out / "front"))
+    rng = random.Random(os.getpid())
+    decoder = network.decoder(model)
+
+    now = [0.0]
+
+    def feed() -> Iterator[tuple[rows.Context, list[rows.Row]]]:
+        while True:
+            if now[0] < 0.45:  # short rows without a context first: copying is found sooner
+                for batch in rows.bucket([rows.short_row(writer, rng, "train") for _ in range(400)], rng):
+                    yield "none", batch
+                continue
+            context: rows.Context = rng.choices(("tools", "plain", "none"), (6, 2, 2))[0]
+            made = [rows.typed_row(writer, rng, "train", context) for _ in range(160)]
+            for batch in rows.bucket(made, rng):
+                yield context, batch
+
+    def loss(batch: tuple[rows.Context, list[rows.Row]], progress: float) -> dict[str, Tensor]:
+        now[0] = progress
+        context, made = batch
+        prefix = rows.run_context(model, writer, context, None)
+        return {f"loss_{context}": rows.score(model, made, prefix, [], None).loss}
+
+    def measure() -> dict[str, Any]:
+        return language_scores(model, writer)
+
+    Run(out, "language", minutes, {"decoder": decoder}).train(
+        [(list(decoder.parameters()), 1.5e-3)], feed(), loss, measure
+    )
+
+
+@torch.no_grad()
+def language_scores(model: Any, writer: rows.Writer, count: int = 24) -> dict[str, float]:
+    """Exact replies to held-out typed turns, by kind."""
+    rng = random.Random(5)
+    prefix = rows.run_context(model, writer, "tools", None)
+    found: dict[str, float] = {}
+    makers: dict[str, Callable[[rows.Row], None]] = {}
+    for number, tool in enumerate(corpus.prompts.TOOLS):
+
+        def command(row: rows.Row, number: int = number) -> None:
+            asked = corpus.texts.command(rng, "eval", number)
+            writer.turn(row, [corpus.texts.typed(rng, asked)], asked.call)
+
+        makers[tool["name"]] = command
+
+    def repeat(row: rows.Row, long: bool) -> None:
+        text = corpus.texts.row(rng, "eval")
+        asked = rows.stretched(writer, rng, text) if long else [f" {text}"]
+        writer.turn(row, ["repeat:", *asked], text)
+
+    makers["repeat"] = lambda row: repeat(row, False)
+    makers["stretched"] = lambda row: repeat(row, True)
+    makers["outside"] = lambda row: writer.turn(row, [corpus.texts.outside(rng, "eval")], corpus.texts.ABOUT)
+    for name, make in makers.items():
+        made = [rows.Row() for _ in range(count)]
+        for row in made:
+            make(row)
+        exact = rows.score(model, made, prefix, [], None).exact
+        found[name] = round(sum(exact) / count, 3)
+    return found
+
+
+def stage_vision(out: Path, minutes: float) -> None:
+    """The vision encoder with classifiers of cells."""
+    model = network.build()
+    heads = vision.Heads()
+    used = network.tower(model)
+    rng = random.Random(os.getpid())
+    run = Run(out, "vision", minutes, {"tower": used, "heads": heads})
+    run.train(
+        [([*used.parameters(), *heads.parameters()], 1e-3)],
+        itertools.repeat(None),
+        lambda _, progress: vision.loss(model, heads, rng, progress),
+        lambda: vision.scores(model, heads),
+    )
+
+
+def _load(out: Path, stage: str, **modules: nn.Module) -> None:
+    """Puts the saved state of a finished stage into modules."""
+    path = out / f"{stage}.pt"
+    if not path.exists():
+        raise SystemExit(f"The stage {stage} comes first: {path} is missing.")
+    state = torch.load(path, weights_only=True)
+    for name, module in modules.items():
+        module.load_state_dict(state[name])
+
+
+def _freeze(*modules: nn.Module) -> None:
+    for module in modules:
+        module.requires_grad_(requires_grad=False)
+
+
+def stage_listen(out: Path, minutes: float) -> None:
+    """Speech through the adapter into the frozen decoder."""
+    front = FrontEnd(out / "front")
+    writer = rows.Writer(front)
+    model = network.build()
+    heads = ctc.Heads(front, ctc.vocabulary())
+    encoder = model.model.embed_tokens_extend.audio_embed.encoder
+    decoder = network.decoder(model)
+    _load(out, "speech", encoder=encoder, heads=heads)
+    _load(out, "language", decoder=decoder)
+    _freeze(decoder)
+    lora, projector = network.Lora(model.model.layers), network.speech_projector(model, vision=False)
+    held = _held_out_speech(out, front)[:120]
+    rng = random.Random(os.getpid())
+    quiet = listen.silence(front, rng, 300)
+
+    def loss(batch: list[corpus.Utterance], progress: float) -> dict[str, Tensor]:
+        return listen.loss(model, heads, lora, writer, [*batch, rng.choice(quiet)], rng, progress)
+
+    modules: dict[str, nn.Module] = {"encoder": encoder, "heads": heads, "lora": lora, "projector": projector}
+    Run(out, "listen", minutes, modules).train(
+        [
+            ([*lora.parameters(), *projector.parameters()], 2e-3),
+            ([*encoder.parameters(), *heads.token_head.parameters()], 4e-4),
+        ],
+        _speech_feed(out, rng),
+        loss,
+        lambda: listen.scores(model, lora, writer, front, held),
+    )
+
+
+def stage_see(out: Path, minutes: float) -> None:
+    """Pictures, and speech about them, through the vision adapter into the frozen decoder."""
+    front = FrontEnd(out / "front")
+    writer = rows.Writer(front)
+    model = network.build()
+    part = model.model.embed_tokens_extend
+    used = network.tower(model)
+    decoder = network.decoder(model)
+    _load(out, "vision", tower=used)
+    _load(out, "listen", encoder=part.audio_embed.encoder)
+    _load(out, "listen", projector=network.speech_projector(model, vision=True))  # a start, not shared
+    _load(out, "language", decoder=decoder)
+    _freeze(decoder, used, part.audio_embed.encoder)
+    lora, heard = network.Lora(model.model.layers), network.speech_projector(model, vision=True)
+    seen, separators = network.picture_projector(model), network.separators(model)
+    voices = see.Voices(ctc.load(out))
+    held = see.Voices(_held_out_questions(out, front))
+    rng = random.Random(os.getpid())
+    modules: dict[str, nn.Module] = {"lora": lora, "heard": heard, "seen": seen, "separators": separators}
+    Run(out, "see", minutes, modules).train(
+        [([p for m in modules.values() for p in m.parameters()], 2e-3)],
+        itertools.repeat(None),
+        lambda _, progress: see.loss(model, lora, writer, voices, rng, progress),
+        lambda: see.scores(model, lora, writer, held),
+    )
+
+
+def _held_out_questions(out: Path, front: FrontEnd) -> list[corpus.Utterance]:
+    """Every question about pictures three times in held-out voices."""
+    path = out / "questions.npz"
+    if not path.exists():
+        corpus.make_questions(front, corpus.speech.Espeak(), path)
+    return corpus.read_shard(path)
+
+
+STAGES: Final[dict[str, tuple[Callable[[Path, float], None], float]]] = {
+    "speech": (stage_speech, 30),
+    "language": (stage_language, 25),
+    "vision": (stage_vision, 20),
+    "listen": (stage_listen, 35),
+    "see": (stage_see, 30),
+}
 
 
 def main() -> None:

@@ -1,0 +1,150 @@
+"""Stage 4: speech into the decoder. The base decoder stays frozen; the speech adapter, the speech projector and, at
+a low rate, the encoder learn to transcribe and to answer what was said.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 # torch's own name for it
+from torch import Tensor
+
+from models import prompts
+from models.frontend import FrontEnd
+from models.nano import corpus, ctc, network, rows, texts
+
+WARM: Final = 0.05
+"""The first part of the stage: the projector alone learns to say what the CTC head reads, in word embeddings."""
+CTC_WEIGHT: Final = 0.3
+
+
+def silence(front: FrontEnd, rng: random.Random, count: int) -> list[corpus.Utterance]:
+    """Clips in which nobody speaks: noise of all levels, from digital silence on."""
+    out = []
+    for _ in range(count):
+        generator = np.random.default_rng(rng.getrandbits(32))
+        wave = generator.standard_normal(rng.randint(4_000, 48_000)) * 10 ** rng.uniform(-6, -1.5)
+        frames = front.clip(wave.astype(np.float32), 16_000).audio_embeds[0].astype(np.float16)
+        out.append(corpus.Utterance(frames, "", "silence", "I heard nothing."))
+    return out
+
+
+def row(
+    writer: rows.Writer, rng: random.Random, clips: list[tuple[int, corpus.Utterance]], context: str
+) -> rows.Row:
+    """A row of one turn for each clip; clips come with their number in the batch."""
+    made = rows.Row()
+    for number, clip in clips:
+        gap = rows.Gap(number)
+        free = {"command": 0.65 if context == "tools" else 0.0, "talk": 0.7, "silence": 0.5, "question": 0.1}
+        if rng.random() < free.get(clip.kind, 0.06):
+            writer.turn(made, [gap], clip.reply or texts.ABOUT)
+        elif rng.random() < 0.03:
+            language = rng.choice(prompts.LANGUAGES)
+            writer.turn(made, [gap, prompts.translate(language)], texts.NO_TRANSLATION)
+        elif rng.random() < 0.02:
+            writer.turn(made, [gap, prompts.SUMMARIZE], texts.NO_SUMMARY)
+        else:
+            writer.turn(made, [gap, prompts.TRANSCRIBE], clip.text)
+    return made
+
+
+def make_rows(
+    writer: rows.Writer, rng: random.Random, batch: list[corpus.Utterance], context: str
+) -> list[rows.Row]:
+    """Rows that use each clip of the batch once, a quarter of them in conversations of two turns."""
+    out: list[rows.Row] = []
+    numbered = list(enumerate(batch))
+    rng.shuffle(numbered)
+    while numbered:
+        take = 2 if rng.random() < 0.15 else 1
+        out.append(row(writer, rng, numbered[:take], context))
+        numbered = numbered[take:]
+    return out
+
+
+def targets(model: Any, heads: ctc.Heads, writer: rows.Writer, encoded: Tensor) -> Tensor:
+    """What the CTC head reads, frame by frame, as mixtures of word embeddings; blank is the filler of the base."""
+    table = model.model.embed_tokens.weight
+    ids = torch.tensor([rows.shape.token_id(rows.BLANK), *heads.tokens])
+    return F.softmax(heads.token_head(encoded), -1) @ table[ids]
+
+
+def loss(
+    model: Any,
+    heads: ctc.Heads,
+    lora: network.Lora,
+    writer: rows.Writer,
+    batch: list[corpus.Utterance],
+    rng: random.Random,
+    progress: float,
+) -> dict[str, Tensor]:
+    """The losses of one batch of clips."""
+    frames, lengths = ctc.pad(batch, rng)
+    if progress < WARM:
+        with torch.no_grad():
+            encoded, _ = network.hear(model, frames, lengths)
+            wanted = targets(model, heads, writer, encoded)
+        inside = torch.arange(encoded.shape[1])[None] < (-(-lengths // 8))[:, None]
+        difference = network.project_speech(model, encoded, vision=False) - wanted
+        return {"warm": difference[inside].pow(2).sum(-1).mean()}
+    encoded, _ = network.hear(model, frames, lengths)
+    tokens = -(-lengths // 8)
+    spoken = [i for i, u in enumerate(batch) if u.text]
+    words = [heads.targets(batch[i].text)[0] for i in spoken]
+    again = ctc.ctc_loss(heads.token_head(encoded[spoken]), tokens[spoken], words)
+    projected = network.project_speech(model, encoded, vision=False)
+    features = [p[:n] for p, n in zip(projected, tokens.tolist(), strict=True)]
+    context: rows.Context = rng.choices(("tools", "plain", "none"), (45, 35, 20))[0]
+    prefix = rows.run_context(model, writer, context, lora)
+    made = make_rows(writer, rng, batch, context)
+    return {context: rows.score(model, made, prefix, features, lora).loss, "ctc": CTC_WEIGHT * again}
+
+
+@torch.no_grad()
+def read(
+    model: Any, writer: rows.Writer, front: FrontEnd, asked: list[int | rows.Gap | str], features: list[Tensor],
+    prefix: network.Prefix | None, lora: network.Lora | None, most: int = 60,
+) -> str:  # fmt: skip
+    """Greedy decoding of the reply to one turn."""
+    made = rows.Row()
+    writer.turn(made, asked, "")
+    first = min(made.answers)
+    items = [features[i.index] if isinstance(i, rows.Gap) else i for i in made.items[:first]]
+    out: list[int] = []
+    hidden, cache = network.decode(model, network.embed_rows(model, [items]), lora, prefix)
+    table = model.model.embed_tokens.weight
+    for _ in range(most):
+        best = int((hidden[0, -1] @ table.T).argmax())
+        if best in front.stop_ids:
+            break
+        out.append(best)
+        hidden, cache = network.decode(model, table[best][None, None], lora, cache)
+    return front.decode(out).strip()
+
+
+@torch.no_grad()
+def scores(
+    model: Any, lora: network.Lora | None, writer: rows.Writer, front: FrontEnd, held: list[corpus.Utterance]
+) -> dict[str, float]:
+    """Word error rate by kind in the plain context, and exact calls for spoken commands."""
+    plain = rows.run_context(model, writer, "plain", lora)
+    tools = rows.run_context(model, writer, "tools", lora)
+    errors: dict[str, list[int]] = {}
+    calls = [0, 0]
+    for clip in held:
+        frames, lengths = ctc.pad([clip])
+        encoded, _ = network.hear(model, frames, lengths)
+        features = [network.project_speech(model, encoded, vision=False)[0]]
+        heard = read(model, writer, front, [rows.Gap(0), prompts.TRANSCRIBE], features, plain, lora)
+        pair = errors.setdefault(clip.kind, [0, 0])
+        pair[0] += ctc.word_errors(clip.text, heard)
+        pair[1] += len(clip.text.split())
+        if clip.kind == "command":
+            calls[0] += read(model, writer, front, [rows.Gap(0)], features, tools, lora) == clip.reply
+            calls[1] += 1
+    found = {f"wer_{kind}": round(a / max(1, b), 4) for kind, (a, b) in errors.items()}
+    return {**found, "calls": round(calls[0] / max(1, calls[1]), 3)}
