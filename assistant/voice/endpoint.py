@@ -69,10 +69,9 @@ class Endpointer:
         self._settings = settings
         self._levels: deque[float] = deque(maxlen=_WINDOW)
         self._row = 0  # blocks of speech in a row
-        self._speech = 0  # blocks of speech in this utterance
+        self._utterance: list[float] = []  # levels since its onset
         self._quiet = 0  # blocks of silence in a row
         self._waited = 0
-        self._length = 0
         self.speaking = False
 
     @property
@@ -93,15 +92,16 @@ class Endpointer:
         if not self.speaking:
             self._waited += 1
             if self._row * BLOCK >= settings.onset:
-                self.speaking, self._speech, self._quiet, self._length = True, self._row, 0, self._row
+                self.speaking, self._quiet, self._utterance = True, 0, [now] * self._row
                 return Heard.SPEECH
             return Heard.NOTHING if self._waited * BLOCK >= settings.patience else Heard.WAITING
-        self._length += 1
-        self._speech += loud
+        self._utterance.append(now)
         self._quiet = 0 if loud else self._quiet + 1
         if self._quiet * BLOCK >= settings.hangover:
-            if self._speech * BLOCK >= settings.shortest:
+            # By now the floor is better known: a room that hums looked like speech at first.
+            threshold = self.floor + settings.above
+            if sum(was > threshold for was in self._utterance) * BLOCK >= settings.shortest:
                 return Heard.FINISHED
             self.speaking = False
             return Heard.WAITING
-        return Heard.FINISHED if self._length * BLOCK >= settings.longest else Heard.SPEECH
+        return Heard.FINISHED if len(self._utterance) * BLOCK >= settings.longest else Heard.SPEECH

@@ -8,8 +8,8 @@ from typing import Final
 _LONGEST: Final = 400  # characters after which a text without an end is cut at a space
 # fmt: off
 _ABBREVIATIONS: Final = frozenset((
-    "mr", "mrs", "ms", "dr", "prof", "st", "vs", "etc", "e.g", "i.e", "no", "fig", "approx", "jr", "sr", "inc",
-    "u.s", "a.m", "p.m", "z.b", "d.h", "bzw", "ca", "nr",
+    "mr", "mrs", "ms", "dr", "prof", "st", "vs", "etc", "e.g", "i.e", "no", "fig", "approx", "jr", "sr",
+    "inc", "u.s", "a.m", "p.m", "z.b", "d.h", "bzw", "ca", "nr",
 ))
 # fmt: on
 _END: Final = re.compile(r"""[.!?…]+["'”’)\]]*(?=\s)|[。！？]+[」』”]*|\n+|[:;](?=\s)""")

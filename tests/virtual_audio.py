@@ -1,0 +1,122 @@
+"""A real microphone and a real speaker without hardware: a private PulseAudio server.
+
+What is played into ``micfeed`` is heard at the microphone; what the speaker plays can be recorded at
+``spk.monitor``. Without ``norewinds`` PulseAudio takes back sound that was already played.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+_SETUP = """
+load-module module-native-protocol-unix socket={socket} auth-anonymous=1
+load-module module-null-sink sink_name=spk rate=48000 channels=2 norewinds=1
+load-module module-null-sink sink_name=micfeed rate=48000 channels=1 channel_map=mono norewinds=1
+load-module module-remap-source source_name=mic master=micfeed.monitor
+set-default-sink spk
+set-default-source mic
+"""
+
+
+@dataclass
+class VirtualAudio:
+    """A running server."""
+
+    folder: Path
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes]
+
+    @contextmanager
+    def spoken_into_microphone(self, wav: Path) -> Iterator[None]:
+        """Begin to play a WAV file into the microphone; wait for its end."""
+        command = ["paplay", "--device=micfeed", str(wav)]
+        with subprocess.Popen(command, env=self.environment, stderr=subprocess.DEVNULL):
+            yield
+
+    @contextmanager
+    def recorded_speaker(self) -> Iterator[Path]:
+        """Record what the speaker plays into a WAV file (16 kHz, mono), complete afterwards."""
+        path = self.folder / f"speaker-{time.monotonic_ns()}.wav"
+        command = ["parec", "--device=spk.monitor", "--rate=16000", "--channels=1", "--latency-msec=20"]
+        command += ["--file-format=wav", str(path)]
+        recorder = subprocess.Popen(command, env=self.environment)
+        self._wait_for("source-outputs")
+        try:
+            yield path
+        finally:
+            recorder.terminate()
+            recorder.wait(5)
+
+    def kill(self) -> None:
+        """As if every device had been unplugged."""
+        self.process.kill()
+        self.process.wait(5)
+
+    def _wait_for(self, kind: str) -> None:
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            command = ["pactl", "list", "short", kind]
+            if subprocess.run(command, env=self.environment, capture_output=True, check=False).stdout.strip():
+                return
+            time.sleep(0.01)
+        raise TimeoutError(f"PulseAudio has no {kind}")
+
+
+@contextmanager
+def virtual_audio() -> Iterator[VirtualAudio]:
+    """Start a server; it ends with the block."""
+    with tempfile.TemporaryDirectory(prefix="aside-audio-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        socket = folder / "native"
+        (folder / "rig.pa").write_text(_SETUP.format(socket=socket))
+        environment = dict(os.environ) | {
+            "PULSE_SERVER": f"unix:{socket}",
+            "XDG_RUNTIME_DIR": name,
+            "PULSE_RUNTIME_PATH": name,
+            "PULSE_COOKIE": str(folder / "cookie"),
+        }
+        command = ["pulseaudio", "-n", "-F", str(folder / "rig.pa"), "--daemonize=no", "--exit-idle-time=-1"]
+        log = (folder / "log").open("wb")
+        process = subprocess.Popen(
+            [*command, "--use-pid-file=no"], env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+        audio = VirtualAudio(folder, environment, process)
+        try:
+            audio._wait_for("sources")
+            yield audio
+        finally:
+            process.terminate()
+            process.wait(5)
+            log.close()
+
+
+def espeak(text: str, path: Path, voice: str = "en-us") -> Samples:
+    """Speech of espeak-ng as a WAV file; returns its samples at the file's rate (22,050 Hz)."""
+    subprocess.run(["espeak-ng", "-v", voice, "-s", "150", "-w", str(path), text], check=True)
+    samples, _ = soundfile.read(path, dtype="float32")
+    return np.asarray(samples, np.float32)
+
+
+def similarity(recorded: Samples, reference: Samples) -> float:
+    """The largest normalised correlation of ``reference`` with any stretch of ``recorded``, same rate."""
+    size = 1 << (recorded.size + reference.size - 1).bit_length()
+    product = np.fft.irfft(np.fft.rfft(recorded, size) * np.conj(np.fft.rfft(reference, size)), size)
+    at = int(np.argmax(product))
+    at = at - size if at > recorded.size else at
+    start, end = max(at, 0), min(at + reference.size, recorded.size)
+    stretch, part = recorded[start:end], reference[start - at : end - at]
+    norm = float(np.linalg.norm(stretch) * np.linalg.norm(reference))
+    return float(np.dot(stretch, part)) / norm if norm else 0.0
