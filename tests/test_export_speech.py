@@ -85,7 +85,8 @@ def reference(model: Any, inputs: dict[str, NDArray[Any]], masked: bool) -> Floa
 @contextmanager
 def true_masks() -> Iterator[None]:
     """Let the reference's masks keep padding out, as the original model's do."""
-    compute, embed = Phi4MultimodalAudioModel.calculate_hs_mask, Phi4MultimodalAudioModel.forward_embeddings
+    compute: Any = Phi4MultimodalAudioModel.calculate_hs_mask
+    embed: Any = Phi4MultimodalAudioModel.forward_embeddings
 
     def scores(mask: Any) -> Any:
         # a row of padding that sees nothing would be NaN; it is cut off in the end
@@ -192,10 +193,8 @@ def test_fewer_tokens_than_a_clip_has_can_be_asked_for(graph: ort.InferenceSessi
 
 
 def test_symmetric_bias_is_supported(tmp_path: Path) -> None:
-    config = tiny.tiny_config()
-    config.audio_config.bias_symmetric = True
-    config.audio_config.bias_max_distance = 100
-    model = tiny.tiny_model(audio_config=config.audio_config.to_dict())
+    audio = tiny.tiny_config().to_dict()["audio_config"]
+    model = tiny.tiny_model(audio_config={**audio, "bias_symmetric": True, "bias_max_distance": 100})
     checkpoint = Checkpoint.open(tiny.save_checkpoint(tmp_path / "checkpoint", model, {}))
     inputs = clips(640)
     features = session(write_speech(checkpoint, tmp_path)).run(None, inputs)[0]
@@ -216,7 +215,7 @@ def test_other_precisions_stay_near(
 
 
 @pytest.mark.parametrize("change", [{"chunk_size": 18}, {"depthwise_multiplier": 2}])
-def test_settings_of_other_models_are_refused(tmp_path: Path, change: dict[str, int]) -> None:
+def test_settings_of_other_models_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     other = RandomCheckpoint(replace(REAL, audio=replace(REAL.audio, **change)))
     with pytest.raises(CheckpointError, match=next(iter(change))):
         write_speech(other, tmp_path)

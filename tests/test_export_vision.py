@@ -55,9 +55,9 @@ def pictures(grids: list[Grid], padding: list[Grid]) -> dict[str, NDArray[Any]]:
     for i, ((rows, columns), (bottom, right)) in enumerate(zip(grids, padding, strict=True)):
         area = np.zeros((rows * SIDE, columns * SIDE), np.float32)
         area[: rows * SIDE - bottom, : columns * SIDE - right] = 1
-        area = area.reshape(rows, SIDE, columns, SIDE).swapaxes(1, 2)
+        crop_masks = area.reshape(rows, SIDE, columns, SIDE).swapaxes(1, 2)
         mask[i, 0] = 1
-        mask[i, 1 : 1 + rows * columns] = area.reshape(-1, SIDE, SIDE)
+        mask[i, 1 : 1 + rows * columns] = crop_masks.reshape(-1, SIDE, SIDE)
     return {
         "pixel_values": rng.standard_normal((len(grids), crops, 3, 448, 448), np.float32),
         "image_attention_mask": mask,
