@@ -31,6 +31,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from PIL import Image
 
 from models.errors import MediaError, PackageError
 
@@ -50,6 +51,7 @@ _PIECE: Final = 2_900  # frames; genai's log-mel step silently drops what is bey
 _HOP: Final = 160
 _WINDOW: Final = 400
 _DITHER: Final = 1e-5  # -100 dB of full scale
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
 _NUL: Final = "\u0100"  # how a byte-level vocabulary writes the byte 0
 
 og.disable_telemetry_events()
@@ -171,8 +173,9 @@ class FrontEnd:
 
     def picture(self, png_or_jpeg: bytes) -> PictureInputs:
         """The vision graph's inputs for one encoded picture. Raises MediaError if it can't be decoded."""
+        png = png_or_jpeg if png_or_jpeg.startswith(_PNG) else _as_png(png_or_jpeg)
         try:
-            inputs = self._processor("<|image_1|>", images=og.Images.open_bytes(png_or_jpeg))
+            inputs = self._processor("<|image_1|>", images=og.Images.open_bytes(png))
             return PictureInputs(
                 inputs["pixel_values"].as_numpy().copy(),
                 inputs["image_attention_mask"].as_numpy().copy(),
@@ -214,6 +217,20 @@ class FrontEnd:
         inputs = self._processor("<|audio_1|>", audios=og.Audios.open_bytes(buffer.getvalue()))
         features: NDArray[np.float32] = inputs["audio_embeds"].as_numpy().copy()
         return features
+
+
+def _as_png(data: bytes) -> bytes:
+    """The same picture as PNG. Raises MediaError.
+
+    genai's JPEG decoder hangs on a file that is cut and ends the process on one that is damaged.
+    """
+    buffer = io.BytesIO()
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            picture.convert("RGB").save(buffer, "PNG", compress_level=1)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise MediaError(f"The picture can't be read: {error}", "Use a PNG or JPEG file.") from error
+    return buffer.getvalue()
 
 
 def _added_tokens(package: Path) -> dict[str, int]:
