@@ -1,0 +1,1 @@
+"""The `aside` command: everything that the engine can do, without a screen."""

@@ -179,12 +179,18 @@ class Narrator:
         for sentence in self._sentences.push(text):
             self._waiting.put(sentence)
 
-    def finish(self) -> None:
-        """Speak the rest and wait until all is spoken. Raises DeviceError, MediaError, or Cancelled."""
+    def finish(self, cancel: threading.Event | None = None) -> None:
+        """Speak the rest and wait until all is spoken.
+
+        Raises DeviceError, MediaError, or Cancelled within 100 ms of ``cancel``.
+        """
         self._waiting.put(self._sentences.rest())
         self._waiting.put(None)
         while self._thread.is_alive():
-            self._thread.join(0.1)  # short, so that Ctrl-C gets through
+            self._thread.join(0.05)
+            if cancel is not None and cancel.is_set():
+                self.stop()
+                raise Cancelled("Speaking was stopped.")
         if self.error is not None:
             raise self.error
 

@@ -1,0 +1,261 @@
+"""`aside ask`: texts, recordings and pictures in any mix, and a streamed, perhaps spoken answer."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assistant.cli import conversation, inputs, options
+from assistant.cli.console import STOPPED, Output, complain, note, stoppable
+from assistant.engine import prompt
+from assistant.engine.protocol import Clip, GenerateOptions, Session
+from models.errors import AsideError, Cancelled, ContextError, MediaError
+from models.prompts import SYSTEM_PROMPT, TOOLS
+
+if TYPE_CHECKING:
+    from assistant.voice.speech import Narrator
+
+_EXAMPLES = """  aside ask "What can you do?"
+  aside ask --image chart.png "Which bar is the tallest?"
+  aside ask --audio question.wav --image photo.jpg --say
+  aside ask --image before.jpg --image after.jpg "What changed?" --json
+  aside ask --mic --say-to answer.wav
+  aside ask --interactive
+  cat report.txt | aside ask --text - "Summarise this text."
+
+Words without an option are the question and come after everything else."""
+_CHAT_HELP = (
+    "Type a question. /image FILE, /audio FILE and /mic add to it, /new begins anew, /quit or Ctrl-D ends."
+)
+
+
+@dataclass(frozen=True)
+class _Chat:
+    """What all turns of one conversation share."""
+
+    session: Session
+    generate: GenerateOptions
+    tools: bool
+    system: str
+    transcribe: bool
+    narrator: Callable[[], Narrator] | None
+    output: Output
+
+
+def ask(arguments: Sequence[str]) -> int:
+    """Run the command; returns the exit code."""
+    given = _read(arguments)
+    parts = [*given.parts, *((("text", " ".join(given.words)),) if given.words else ())]
+    if not parts and not given.interactive:
+        raise MediaError(
+            "There is no question.", "Give words, --text, --audio, --image or --mic; see `aside ask --help`."
+        )
+    if any(kind == "text" and not value.strip() for kind, value in parts):
+        raise MediaError("The text is empty.", "Write a question.")
+    output = Output(given.json)
+    with ExitStack() as stack:
+        path = options.find_package(given.model)
+        loaded = inputs.load(parts)  # before the model, so that a wrong name costs no wait
+        narrator = _narration(given, stack)
+        session = stack.enter_context(conversation.open_model(path))
+        chat = _Chat(
+            session,
+            GenerateOptions(
+                max_tokens=int(given.max_tokens),
+                temperature=given.temperature,
+                top_p=given.top_p,
+                seed=int(given.seed),
+            ),
+            given.tools == "on",
+            given.system,
+            given.transcript,
+            narrator,
+            output,
+        )
+        session.append(*_system(chat))
+        code = 0
+        if loaded:
+            code = _turn(chat, loaded)
+        if given.interactive and code != STOPPED:
+            return _interactive(chat, answered=bool(loaded))
+    if given.say_to and code == 0:
+        note(f"Spoken into {given.say_to}")
+    return code
+
+
+def _turn(chat: _Chat, parts: list[prompt.Part]) -> int:
+    """Ask and show the answer; returns the exit code."""
+    heard: list[str] = []
+    started = time.monotonic()
+    with ExitStack() as stack, stoppable() as cancel:
+        if chat.transcribe:
+            for clip in (part for part in parts if isinstance(part, Clip)):
+                heard.append(conversation.transcript(chat.session, clip, cancel))
+                note(f"Heard: {heard[-1]}")
+        chat.session.append(*conversation.question(*parts))
+        narrator = stack.enter_context(chat.narrator()) if chat.narrator else None
+
+        def show(text: str) -> None:
+            chat.output.text(text)
+            if narrator is not None:
+                narrator.push(text)
+
+        answer = conversation.reply(chat.session, chat.generate, show, cancel)
+        for call in answer.calls:
+            chat.output.line(f"→ {conversation.describe_call(call)}")
+        chat.output.end()
+        failure = _spoken(narrator, answer.reason == "cancelled", cancel)
+    stopped = answer.reason == "cancelled" or cancel.is_set()
+    result = answer.summary() | ({"transcripts": heard} if chat.transcribe else {})
+    result["statistics"]["wall"] = round(time.monotonic() - started, 4)
+    chat.output.json(result)
+    _explain(answer.reason)
+    if failure is not None:
+        complain(failure)
+        return 2
+    return STOPPED if stopped else 0
+
+
+def _spoken(narrator: Narrator | None, stopped: bool, cancel: threading.Event) -> AsideError | None:
+    """Wait until the answer is spoken; the failure to speak, which never spoils the answer."""
+    if narrator is None or stopped:
+        return None
+    try:
+        narrator.finish(cancel)
+    except Cancelled:
+        return None
+    except AsideError as error:
+        return error
+    return None
+
+
+def _explain(reason: str) -> None:
+    """Say why an answer ended before its end."""
+    sentences = {
+        "length": "(The answer was cut at --max-tokens.)",
+        "repetition": "(The model went in circles and was stopped.)",
+        "context": "(The model's context is full.)",
+    }
+    if reason in sentences:
+        note(sentences[reason])
+
+
+def _interactive(chat: _Chat, answered: bool) -> int:
+    """Turns from standard input until it ends."""
+    shown = sys.stdin.isatty()
+    if shown:
+        note(_CHAT_HELP)
+    waiting: list[prompt.Part] = []
+    while True:
+        if shown:
+            sys.stderr.write("> ")
+            sys.stderr.flush()
+        line = sys.stdin.readline()
+        if not line:
+            return 0
+        word, _, rest = line.strip().partition(" ")
+        try:
+            match word:
+                case "/quit" | "/exit":
+                    return 0
+                case "/new":
+                    chat.session.rewind(0)
+                    chat.session.append(*_system(chat))
+                    waiting, answered = [], False
+                    continue
+                case "/image":
+                    waiting.append(inputs.picture(Path(rest.strip())))
+                    continue
+                case "/audio":
+                    waiting.append(inputs.recording(Path(rest.strip())))
+                case "/mic":
+                    waiting.append(inputs.spoken())
+                case "":
+                    if not waiting:
+                        continue
+                case _:
+                    waiting.append(line.strip())
+            here = chat.session.mark()
+            if answered:
+                chat.session.append(*prompt.end())
+            try:
+                _turn(chat, waiting)
+                answered = True
+            except ContextError:
+                chat.session.rewind(here)
+                raise
+        except (Cancelled, KeyboardInterrupt):  # stops what was going on, not the conversation
+            note("")
+        except AsideError as error:
+            complain(error)
+        waiting = []
+
+
+def _system(chat: _Chat) -> list[Any]:
+    return prompt.system(TOOLS if chat.tools else (), chat.system)
+
+
+def _narration(given: argparse.Namespace, stack: ExitStack) -> Callable[[], Narrator] | None:
+    """How to speak answers, if they shall be spoken. Starts the voice, which takes a moment."""
+    if not given.say and not given.say_to:
+        return None
+    from assistant.voice.speaker import FileSpeaker, SoundSink, Speaker
+    from assistant.voice.speech import Narrator, Voice
+
+    sink: SoundSink
+    if given.say_to:
+        sink = stack.enter_context(FileSpeaker(Path(given.say_to)))
+    else:
+        sink = stack.enter_context(Speaker())
+    voice = stack.enter_context(Voice())
+    return lambda: Narrator(voice, sink)
+
+
+def _read(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = options.parser("ask", "Ask about text, recordings and pictures.", _EXAMPLES)
+    parser.add_argument("words", nargs="*", metavar="WORDS", help="the question")
+    ordered = parser.add_argument_group("what to ask about (each as often as you like, the order is kept)")
+    ordered.add_argument(
+        "--text", action=options.Ordered, metavar="TEXT", help="text; - reads standard input"
+    )
+    ordered.add_argument(
+        "--audio", action=options.Ordered, metavar="FILE", help="a recording: WAV, FLAC, MP3, Ogg"
+    )
+    ordered.add_argument(
+        "--image", action=options.Ordered, metavar="FILE", help="a picture: PNG, JPEG, WebP, BMP, TIFF"
+    )
+    ordered.add_argument("--mic", action=options.Ordered, nargs=0, help="listen to the microphone")
+    answer = parser.add_argument_group("the answer")
+    answer.add_argument("--say", action="store_true", help="speak it")
+    answer.add_argument("--say-to", metavar="FILE", help="speak it into a WAV file")
+    answer.add_argument("--transcript", action="store_true", help="show what was understood of recordings")
+    options.add_json(answer)
+    answer.add_argument("--max-tokens", type=options.number(1, 131072, whole=True), default=512, metavar="N")
+    answer.add_argument(
+        "--temperature",
+        type=options.number(0, 10),
+        default=0.0,
+        metavar="T",
+        help="0 is always the likeliest",
+    )
+    answer.add_argument("--top-p", type=options.number(1e-6, 1), default=1.0, metavar="P")
+    answer.add_argument("--seed", type=options.number(0, 2**32 - 1, whole=True), default=0, metavar="N")
+    talk = parser.add_argument_group("the conversation")
+    talk.add_argument("--interactive", action="store_true", help="several turns, from standard input")
+    talk.add_argument("--system", metavar="TEXT", default=SYSTEM_PROMPT, help="instead of the system prompt")
+    talk.add_argument("--tools", choices=("on", "off"), default="on", help="whether tools may be called")
+    options.add_model(talk)
+    parser.set_defaults(parts=[])
+    given = options.words_after(parser, arguments)
+    if given.say and given.say_to:
+        parser.error("--say and --say-to exclude each other")
+    if given.interactive and given.json:
+        parser.error("--json gives one object, --interactive has several turns")
+    return given

@@ -1,0 +1,116 @@
+"""What the command line shows: the answer on stdout as it comes, progress and complaints on stderr."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Final
+
+from models.errors import AsideError
+
+STOPPED: Final = 130  # exit code after Ctrl-C, as of any program ended by SIGINT
+_EVERY: Final = 10.0  # s between lines of progress that no terminal shows
+_REDRAW: Final = 0.1  # s
+
+
+def complain(error: AsideError | str) -> None:
+    """One sentence or two on stderr."""
+    Status.clear()
+    print(f"aside: {error}", file=sys.stderr, flush=True)
+
+
+def note(text: str) -> None:
+    """A remark on stderr that is no part of the output."""
+    Status.clear()
+    print(text, file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """Text without control characters, so that a model or a file can't drive the terminal."""
+    return "".join(c if c in "\n\t" or (c.isprintable() or c in "\u200d\u200c") else " " for c in text)
+
+
+class Output:
+    """The answer on stdout, bit by bit; with ``as_json``, one object at the end instead."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self._open = False  # whether the cursor is in the middle of a line
+
+    def text(self, part: str) -> None:
+        """The next bit of a streamed text."""
+        if self.as_json or not part:
+            return
+        Status.clear()
+        sys.stdout.write(printable(part))
+        sys.stdout.flush()
+        self._open = not part.endswith("\n")
+
+    def line(self, text: str = "") -> None:
+        """A line of its own."""
+        self.text(("\n" if self._open else "") + text + "\n")
+
+    def end(self) -> None:
+        """Finish a streamed text."""
+        if self._open:
+            self.text("\n")
+
+    def json(self, value: dict[str, Any]) -> None:
+        """The machine-readable result."""
+        if self.as_json:
+            print(json.dumps(value, ensure_ascii=False, indent=2), flush=True)
+
+
+class Status:
+    """One line on stderr that tells what is going on; on a terminal it is overwritten and disappears."""
+
+    _shown = ""
+    _last = 0.0
+
+    @classmethod
+    def show(cls, text: str, rare: bool = False) -> None:
+        """Show ``text``; where there is no terminal, only if ``rare`` and not more often than every 10 s."""
+        now = time.monotonic()
+        if sys.stderr.isatty():
+            if now - cls._last < _REDRAW and cls._shown:
+                return
+            width = shutil.get_terminal_size().columns - 1
+            text = printable(text)[:width]
+            sys.stderr.write("\r" + text.ljust(len(cls._shown)))
+            sys.stderr.flush()
+            cls._shown, cls._last = text, now
+        elif rare and now - cls._last >= _EVERY:
+            print(text, file=sys.stderr, flush=True)
+            cls._last = now
+
+    @classmethod
+    def clear(cls) -> None:
+        """Remove the line."""
+        if cls._shown:
+            sys.stderr.write("\r" + " " * len(cls._shown) + "\r")
+            sys.stderr.flush()
+            cls._shown = ""
+
+
+@contextmanager
+def stoppable() -> Iterator[threading.Event]:
+    """Inside, the first Ctrl-C sets the event, for work that stops by itself; the second one interrupts."""
+    cancel = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        if cancel.is_set():
+            raise KeyboardInterrupt
+        cancel.set()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield cancel
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,88 @@
+"""What a person gives to `aside ask`: texts, recordings and pictures in their order, loaded and checked."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from assistant.cli.console import Status
+from assistant.engine.prompt import Part
+from assistant.engine.protocol import Clip, Picture
+from models.errors import MediaError
+
+_LONGEST_TEXT: Final = 4 * 2**20  # characters; more than any context
+
+
+def load(parts: Iterable[tuple[str, str]]) -> list[Part]:
+    """Load all parts. Raises MediaError, DeviceError. Ctrl-C interrupts it as it does any program."""
+    return [_load(kind, value) for kind, value in parts]
+
+
+def _load(kind: str, value: str) -> Part:
+    match kind:
+        case "audio":
+            return recording(Path(value))
+        case "image":
+            return picture(Path(value))
+        case "mic":
+            return spoken()
+        case _:
+            return typed(value)
+
+
+def typed(value: str) -> str:
+    """Text as given; ``-`` reads standard input."""
+    if value != "-":
+        return value
+    text = sys.stdin.buffer.read(_LONGEST_TEXT + 1)
+    if len(text) > _LONGEST_TEXT:
+        raise MediaError("The text on standard input is longer than 4 MB.", "Give a part of it.")
+    return text.decode("utf-8", "replace")
+
+
+def picture(path: Path) -> Picture:
+    """A picture file."""
+    from assistant.media import picture as pictures
+
+    Status.show(f"Opening {path.name} …")
+    return Picture(pictures.load(path))
+
+
+def recording(path: Path) -> Clip:
+    """A sound file that has sound in it."""
+    from assistant.media import sound
+
+    Status.show(f"Opening {path.name} …")
+    loaded = sound.load(path)
+    if loaded.is_silent:
+        raise MediaError(f"There is nothing to hear in {path.name}: it is silent.", "Record it again.")
+    return Clip(loaded.samples, loaded.rate)
+
+
+def spoken() -> Clip:
+    """What is said into the microphone until it is silent."""
+    from assistant.voice.microphone import Microphone, listen
+
+    with Microphone() as microphone:
+        Status.show("Speak now.")
+        heard = listen(microphone, on_level=_show_level)
+    Status.clear()
+    if heard.is_silent:
+        raise MediaError(
+            "Nothing was heard.", "Speak louder or closer; `aside doctor` looks at the microphone."
+        )
+    return Clip(heard.samples, heard.rate)
+
+
+def _show_level(dbfs: float, speaking: bool) -> None:
+    bar = "█" * max(0, round((dbfs + 70) / 2.5))
+    Status.show(f"{'Listening' if speaking else 'Speak now'}  {bar}")
+
+
+def is_silent(clip: Clip) -> bool:
+    """Whether there is nothing to hear in a clip."""
+    from assistant.media.sound import Sound
+
+    return Sound(clip.samples, clip.rate).is_silent

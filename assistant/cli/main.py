@@ -1,0 +1,94 @@
+"""Entry of the `aside` command: finds the subcommand, and turns every failure into one sentence and a code.
+
+0 done · 2 the input or a device can't be used · 3 the engine failed · 130 stopped with Ctrl-C
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from assistant import __version__
+from assistant.cli import options
+from assistant.cli.console import STOPPED, complain
+from models.errors import AsideError, Cancelled, EngineError
+
+COMMANDS: Final = {
+    "ask": "ask about text, recordings and pictures, and hear the answer",
+    "transcribe": "write down what is said in a recording or into the microphone",
+    "translate": "the same, and translate it",
+    "demo": "a spoken question about a picture, heard, answered and spoken",
+    "doctor": "look at devices, libraries, model and memory, and say what is missing",
+    "models": "list, describe, build and check model packages",
+}
+_EXAMPLES: Final = """examples:
+  aside ask --text "Set a timer for five minutes"
+  aside ask --image photo.jpg "What is in this picture?"
+  aside ask --audio question.wav --image photo.jpg --say
+  aside transcribe interview.mp3
+  aside translate --to German speech.ogg
+
+`aside COMMAND --help` tells more about each command."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser()
+    if not words or words[0] not in COMMANDS:
+        parser.parse_args(words)  # ends here with help, the version or a complaint
+        parser.print_help()
+        return 0
+    try:
+        return _run(words[0])(words[1:])
+    except (KeyboardInterrupt, Cancelled):
+        return STOPPED
+    except EngineError as error:
+        complain(error)
+        return 3
+    except AsideError as error:
+        complain(error)
+        return 2
+    except BrokenPipeError:  # the reader of our output has gone, as in `aside … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # the last resort: still one sentence
+        if "ASIDE_DEBUG" in os.environ:
+            traceback.print_exc()
+        reason = f"{type(error).__name__}: {error}".strip().rstrip(".")
+        complain(f"Something went wrong ({reason}). Run it again with ASIDE_DEBUG=1 for details.")
+        return 3
+
+
+def _run(command: str) -> Callable[[Sequence[str]], int]:
+    """The function of a subcommand; only its module is imported, so that --help is quick."""
+    module, function = {
+        "ask": ("assistant.cli.ask", "ask"),
+        "transcribe": ("assistant.cli.transcribe", "transcribe"),
+        "translate": ("assistant.cli.transcribe", "translate"),
+        "demo": ("assistant.cli.demo", "demo"),
+        "doctor": ("assistant.cli.doctor", "doctor"),
+        "models": ("assistant.cli.packages", "models"),
+    }[command]
+    run: Callable[[Sequence[str]], int] = getattr(importlib.import_module(module), function)
+    return run
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = options.Parser(
+        prog="aside",
+        description="Aside: a voice-and-vision assistant that runs on this machine alone.",
+        epilog=_EXAMPLES,
+        formatter_class=options.Formatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"aside {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name, help_text in COMMANDS.items():
+        commands.add_parser(name, help=help_text, add_help=False, allow_abbrev=False)
+    return parser

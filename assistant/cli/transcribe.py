@@ -1,0 +1,210 @@
+"""`aside transcribe` and `aside translate`: what is said, piece by piece, however long it is."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from assistant.cli import conversation, inputs, options
+from assistant.cli.console import STOPPED, Output, Status, stoppable
+from assistant.engine.protocol import Clip, Session
+from models.errors import MediaError
+from models.prompts import LANGUAGES, SEPARATOR, TRANSCRIBE, transcribe_and_translate
+from models.prompts import translate as translation_of
+
+_TRANSCRIBE = """  aside transcribe interview.mp3
+  aside transcribe --mic
+  aside transcribe lecture.flac --json > lecture.json"""
+_TRANSLATE = """  aside translate --to German speech.ogg
+  aside translate --to French --mic"""
+
+
+@dataclass
+class _Piece:
+    """What became of one piece of a recording; times in seconds from its beginning."""
+
+    start: float
+    end: float
+    transcript: str = ""
+    translation: str = ""
+
+
+@dataclass
+class _Result:
+    pieces: list[_Piece] = field(default_factory=list)
+    stopped: bool = False
+
+
+@dataclass(frozen=True)
+class _Work:
+    session: Session
+    output: Output
+    cancel: Event
+
+
+_Handle = Callable[[_Work, Clip, _Piece], bool]
+
+
+def transcribe(arguments: Sequence[str]) -> int:
+    """Run `aside transcribe`; returns the exit code."""
+    given = _read("transcribe", "Write down what is said.", _TRANSCRIBE, arguments)
+    output = Output(given.json)
+    result = _run(given, output, _transcribed)
+    output.json(
+        {
+            "transcript": " ".join(p.transcript for p in result.pieces if p.transcript),
+            "pieces": [{"start": p.start, "end": p.end, "transcript": p.transcript} for p in result.pieces],
+            "stopped": result.stopped,
+        }
+    )
+    return STOPPED if result.stopped else 0
+
+
+def translate(arguments: Sequence[str]) -> int:
+    """Run `aside translate`; returns the exit code."""
+    given = _read("translate", "Write down what is said, and translate it.", _TRANSLATE, arguments)
+    output = Output(given.json)
+
+    def handle(work: _Work, clip: Clip, piece: _Piece) -> bool:
+        return _translated(given.to, work, clip, piece)
+
+    result = _run(given, output, handle)
+    output.json(
+        {
+            "to": given.to,
+            "transcript": " ".join(p.transcript for p in result.pieces if p.transcript),
+            "translation": " ".join(p.translation for p in result.pieces if p.translation),
+            "pieces": [vars(p) for p in result.pieces],
+            "stopped": result.stopped,
+        }
+    )
+    return STOPPED if result.stopped else 0
+
+
+def _run(given: argparse.Namespace, output: Output, handle: _Handle) -> _Result:
+    """Give every piece that is not silent to ``handle``; it returns False when it was stopped."""
+    path = options.find_package(given.model)
+    result = _Result()
+    pieces = _pieces(given)
+    first = next(pieces)  # before the model, so that a wrong name costs no wait
+    at, began = 0.0, time.monotonic()
+    with conversation.open_model(path) as session, stoppable() as cancel:
+        work = _Work(session, output, cancel)
+        for clip in itertools.chain([first], pieces):
+            piece = _Piece(round(at, 2), round(at + clip.samples.size / clip.rate, 2))
+            at = piece.end
+            if inputs.is_silent(clip):
+                continue
+            result.pieces.append(piece)
+            done = handle(work, clip, piece)
+            session.rewind(0)
+            if not done or cancel.is_set():
+                result.stopped = True
+                break
+            speed = at / (time.monotonic() - began)
+            Status.show(f"{_clock(at)} heard, {speed:.1f} times as fast as spoken", rare=True)
+    Status.clear()
+    if not result.pieces:
+        name = Path(given.file).name if given.file else "the microphone"
+        raise MediaError(f"There is nothing to hear in {name}: it is silent.", "Record it again.")
+    return result
+
+
+def _transcribed(work: _Work, clip: Clip, piece: _Piece) -> bool:
+    piece.transcript, done = _answer(work, clip, TRANSCRIBE, work.output.text)
+    return done
+
+
+def _translated(language: str, work: _Work, clip: Clip, piece: _Piece) -> bool:
+    """Both texts in one reply; from a model that can't do that, in two."""
+    split = _Split(work.output)
+    text, done = _answer(work, clip, transcribe_and_translate(language), split.push)
+    if split.found or not done:
+        piece.transcript, _, piece.translation = (part.strip() for part in text.partition(SEPARATOR))
+        return done
+    work.session.rewind(0)
+    if not _transcribed(work, clip, piece):
+        return False
+    work.session.rewind(0)
+    piece.translation, done = _answer(work, clip, translation_of(language), work.output.text)
+    return done
+
+
+def _answer(work: _Work, clip: Clip, task: str, show: Callable[[str], None]) -> tuple[str, bool]:
+    """The reply to a task about a clip, and whether it came to its end."""
+    work.session.append(*conversation.question(clip, task))
+    answer = conversation.reply(work.session, conversation.transcribing(clip), show, work.cancel)
+    work.output.end()
+    return answer.text.strip(), answer.reason != "cancelled"
+
+
+class _Split:
+    """Shows a transcript, which is held back until its separator comes, and the translation as it comes."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._held = ""
+        self.found = False
+
+    def push(self, text: str) -> None:
+        """The next bit of the reply."""
+        if self.found:
+            self._output.text(text)
+            return
+        self._held += text
+        transcript, separator, rest = self._held.partition(SEPARATOR)
+        if separator:
+            self.found = True
+            self._output.line(transcript.strip())
+            self._output.text(rest.lstrip())
+
+
+def _pieces(given: argparse.Namespace) -> Iterator[Clip]:
+    if given.mic:
+        yield inputs.spoken()
+        return
+    from assistant.media import sound
+
+    for piece in sound.pieces(Path(given.file), given.piece):
+        yield Clip(piece.samples, piece.rate)
+
+
+def _clock(seconds: float) -> str:
+    minutes, left = divmod(int(seconds), 60)
+    return f"{minutes}:{left:02}"
+
+
+def _language(text: str) -> str:
+    for language in LANGUAGES:
+        if text.strip().lower() == language.lower():
+            return language
+    raise argparse.ArgumentTypeError(f"{text!r} is none of the languages: {', '.join(LANGUAGES)}")
+
+
+def _read(command: str, description: str, examples: str, arguments: Sequence[str]) -> Any:
+    parser = options.parser(command, description, examples)
+    parser.add_argument("file", nargs="?", metavar="FILE", help="a recording: WAV, FLAC, MP3 or Ogg")
+    parser.add_argument("--mic", action="store_true", help="listen to the microphone until it is silent")
+    if command == "translate":
+        parser.add_argument(
+            "--to", required=True, type=_language, metavar="LANGUAGE", help=", ".join(LANGUAGES)
+        )
+    parser.add_argument(
+        "--piece",
+        type=options.number(1, 1800),
+        default=30.0,
+        metavar="SECONDS",
+        help="how much the model hears at once; cut in pauses (default: 30)",
+    )
+    options.add_json(parser)
+    options.add_model(parser)
+    given = parser.parse_args(list(arguments))
+    if bool(given.file) == given.mic:
+        parser.error("give either a file or --mic")
+    return given
