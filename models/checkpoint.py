@@ -46,6 +46,9 @@ class Tensors(Protocol):
     def read(self, name: str) -> NDArray[np.float32]:
         """Return one tensor as float32; raise CheckpointError if there is none of this name."""
 
+    def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
+        """Return rows ``start`` to ``stop`` of a tensor, without reading the others."""
+
     def unread(self) -> set[str]:
         """The tensors that should be in the package and that nobody has read yet."""
 
@@ -100,16 +103,23 @@ class Checkpoint:
 
     def read(self, name: str) -> NDArray[np.float32]:
         """Return one tensor as float32; raise CheckpointError if there is none of this name."""
+        return self._load(name, None)
+
+    def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
+        """Return rows ``start`` to ``stop`` of a tensor, without reading the others."""
+        return self._load(name, slice(start, stop))
+
+    def _load(self, name: str, rows: slice | None) -> NDArray[np.float32]:
         stored = self._tensors.get(name)
         if stored is None:
             raise CheckpointError(f"The checkpoint has no tensor {name}.", _AGAIN)
         try:
             with safe_open(stored.file, framework="numpy") as file:
-                array = file.get_tensor(stored.name).astype(np.float32, copy=False)
+                array = file.get_slice(stored.name)[rows] if rows else file.get_tensor(stored.name)
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{stored.file} can't be read: {error}.", _AGAIN) from error
         self._read.add(name)
-        result: NDArray[np.float32] = array
+        result: NDArray[np.float32] = array.astype(np.float32, copy=False)
         return result
 
     def unread(self) -> set[str]:

@@ -84,26 +84,38 @@ class RandomCheckpoint:
         return set(self._shapes)
 
     def read(self, name: str) -> NDArray[np.float32]:
-        """Return the tensor ``name``."""
-        shape = self._shapes.get(name)
-        if shape is None:
+        """Return the tensor ``name``; raise CheckpointError if there is none of this name."""
+        shape = self._shape(name)
+        return self._values(name, 0, math.prod(shape)).reshape(shape)
+
+    def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
+        """Return rows ``start`` to ``stop`` of a tensor, without making the others."""
+        shape = self._shape(name)
+        width = math.prod(shape[1:])
+        return self._values(name, start * width, (stop - start) * width).reshape(stop - start, *shape[1:])
+
+    def _shape(self, name: str) -> Shape:
+        if name not in self._shapes:
             raise CheckpointError(f"There is no tensor {name}.")
         self._read.add(name)
-        size = math.prod(shape)
+        return self._shapes[name]
+
+    def _values(self, name: str, first: int, count: int) -> NDArray[np.float32]:
         digest = hashlib.sha256(f"{self.seed} {name}".encode()).digest()
-        start = int.from_bytes(digest[:8], "little") % _NOISE
-        values = np.empty(size, np.float32)
+        start = (int.from_bytes(digest[:8], "little") + first) % _NOISE
+        values = np.empty(count, np.float32)
         done = 0
-        while done < size:
-            part = self._noise[start : start + size - done]
+        while done < count:
+            part = self._noise[start : start + count - done]
             values[done : done + part.size] = part
             done, start = done + part.size, 0
         if name.endswith(("norm.weight", "norm1.weight", "norm2.weight", "norm_att.weight", "invstd")):
             values *= 0.02
             values += 1.0
         else:
+            shape = self._shapes[name]
             values *= 1.0 / math.sqrt(shape[-1]) if len(shape) == 2 else 0.02
-        return values.reshape(shape)
+        return values
 
     def unread(self) -> set[str]:
         """The tensors that should be in the package and that nobody has read yet."""

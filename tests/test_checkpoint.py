@@ -93,6 +93,8 @@ def test_all_layouts_read_the_same(
         assert dict(other.adapters) == dict(first.adapters)
         for name in first.names():
             np.testing.assert_array_equal(other.read(name), first.read(name))
+        table = "model.embed_tokens.weight"
+        np.testing.assert_array_equal(other.rows(table, 7, 9), first.read(table)[7:9])
         assert not other.unread()
 
 
@@ -238,6 +240,7 @@ def test_random_weights() -> None:
     name = "model.layers.0.self_attn.o_proj.weight"
     np.testing.assert_array_equal(one.read(name), two.read(name))
     assert one.read(name).std() == pytest.approx(3072**-0.5, rel=0.01)
+    np.testing.assert_array_equal(one.rows(name, 1500, 1503), one.read(name)[1500:1503])
     assert not np.array_equal(RandomCheckpoint(config, 6).read(name), one.read(name))
     assert one.read("model.norm.weight").mean() == pytest.approx(1, abs=0.01)
     assert one.read("speech_lora.model.layers.0.self_attn.qkv_proj.lora_A").shape == (320, 3072)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from models.config import Phi4MMConfig
 from models.errors import Cancelled, CheckpointError, PackageError
 from models.export import Card, PrecisionPlan, build
+from models.package import check
 from models.random_weights import REAL, RandomCheckpoint, shortened
 
 ort.set_default_logger_severity(3)
@@ -59,6 +60,7 @@ def test_package_is_complete_and_its_checksums_are_right(package: Path) -> None:
         n: s for n, s in found.items() if n != "aside.json"
     }
     assert [f.name for f in package.parent.iterdir()] == ["tiny"]
+    assert check(package, full=True).name == "tiny"
 
 
 @pytest.mark.parametrize("layout", ["sharded", "original"])

@@ -61,7 +61,8 @@ def build(
     """Write the package ``out`` from a checkpoint folder, an opened checkpoint or random weights.
 
     ``progress(stage, done, total)`` counts the parameters read so far; ``cancelled()`` is asked before each
-    tensor. ``loras`` names a user's own adapters (PEFT folders; they get ``adapter_mode`` 4, 5, …).
+    tensor, and in the large ones more often. ``loras`` names a user's own adapters (PEFT folders; they get
+    ``adapter_mode`` 4, 5, …). ``dynamic_hd`` is the most crops that a picture is cut into.
 
     Raises CheckpointError when the checkpoint does not fit, PackageError when ``out`` exists (unless
     ``replace``) or can't be written, Cancelled when ``cancelled`` said so: then nothing is left behind.
@@ -138,7 +139,13 @@ class _Watched:
 
     def read(self, name: str) -> NDArray[np.float32]:
         self.check()
-        array = self.inner.read(name)
+        return self._count(self.inner.read(name))
+
+    def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
+        self.check()
+        return self._count(self.inner.rows(name, start, stop))
+
+    def _count(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
         self.done += array.size
         self.progress(self.stage, min(self.done, self.total), self.total)
         return array

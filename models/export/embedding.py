@@ -14,7 +14,7 @@ import numpy as np
 
 from models.checkpoint import Tensors
 from models.config import AUDIO_TOKEN, IMAGE_TOKEN
-from models.export.graph import MICROSOFT, GraphWriter
+from models.export.graph import MICROSOFT, GraphWriter, Stored
 from models.export.quantize import FP32, Precision, in_blocks
 
 NAME = "phi-4-mm-embedding"
@@ -31,7 +31,8 @@ def write_embedding(checkpoint: Tensors, directory: Path, precision: Precision =
         audio = g.input("audio_features", np.float32, ["num_audio_tokens", hidden])
         # ids outside the vocabulary (the placeholders of a small one) must not reach the Gather
         known = g.node("Clip", [ids, g.const(0), g.const(config.vocab_size - 1)])
-        embeddings = _rows(g, known, precision)
+        table = Stored(checkpoint, TABLE, (config.vocab_size, hidden))
+        embeddings = _rows(g, known, table, precision)
         for features, tokens in (
             (image, (IMAGE_TOKEN, config.vision.image_token_id)),
             (audio, (AUDIO_TOKEN, config.audio.audio_token_id)),
@@ -41,25 +42,23 @@ def write_embedding(checkpoint: Tensors, directory: Path, precision: Precision =
         return g.save()
 
 
-def _rows(g: GraphWriter, ids: str, precision: Precision) -> str:
+def _rows(g: GraphWriter, ids: str, table: Stored, precision: Precision) -> str:
     """Gather the rows of the embedding table, dequantised if it is stored in 4 or 8 bits."""
     if precision.format in ("int4", "int8", "dynamic8"):
-        assert g.source is not None
-        table = g.source.read(TABLE)
-        blocks = in_blocks(table, precision.bits, precision.block_size)
-        packed = blocks.packed.reshape(len(table), -1)[:, : table.shape[1] * precision.bits // 8]
+        block_size = precision.block_for(table.shape[1])
+        blocks = in_blocks(table, precision.bits, block_size)
+        packed = blocks.packed.reshape(table.shape[0], -1)[:, : table.shape[1] * precision.bits // 8]
         return g.node(
             "GatherBlockQuantized",
             [g.weight(f"{TABLE}.packed", packed), ids, g.weight(f"{TABLE}.scales", blocks.scales)],
             domain=MICROSOFT,
             bits=precision.bits,
-            block_size=precision.block_size,
+            block_size=block_size,
             gather_axis=0,
             quantize_axis=1,
         )
     if precision.format == "fp16":
-        assert g.source is not None
-        half = g.weight(f"{TABLE}.fp16", g.source.read(TABLE).astype(np.float16))
+        half = g.weight(f"{TABLE}.fp16", table[:].astype(np.float16))
         return g.node("Cast", [g.node("Gather", [half, ids], axis=0)], to=1)
     return g.node("Gather", [g.parameter(TABLE), ids], axis=0)
 

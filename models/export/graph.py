@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -16,7 +17,7 @@ import onnx
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from onnx import TensorProto, helper
 
-from models.export.quantize import FP32, Precision, in_blocks, in_columns
+from models.export.quantize import FP32, Matrix, Precision, in_blocks, in_columns
 
 OPSET = 21
 MICROSOFT = "com.microsoft"
@@ -30,6 +31,22 @@ class WeightSource(Protocol):
 
     def read(self, name: str) -> NDArray[np.float32]:
         """Return the tensor of this name as float32; raise CheckpointError when there is none."""
+
+    def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
+        """Return rows ``start`` to ``stop`` of a matrix, without reading the others."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A matrix of the checkpoint that is read slice by slice."""
+
+    source: WeightSource
+    name: str
+    shape: tuple[int, ...]
+
+    def __getitem__(self, rows: slice) -> NDArray[np.float32]:
+        start, stop, _ = rows.indices(self.shape[0])
+        return self.source.rows(self.name, start, stop)
 
 
 class GraphWriter:
@@ -219,13 +236,12 @@ class GraphWriter:
         added = self.parameter(f"{name}.bias") if bias else ""
         return self.matmul(x, f"{name}.weight", matrix, precision, added)
 
-    def matmul(
-        self, x: str, name: str, matrix: NDArray[np.float32], precision: Precision, bias: str = ""
-    ) -> str:
+    def matmul(self, x: str, name: str, matrix: Matrix, precision: Precision, bias: str = "") -> str:
         """``x @ matrix.T (+ bias)``; ``matrix`` [out, in] is stored under ``name`` in ``precision``."""
         rows, columns = matrix.shape
         if precision.format in ("int4", "int8"):
-            blocks = in_blocks(matrix, precision.bits, precision.block_size)
+            block_size = precision.block_for(columns)
+            blocks = in_blocks(matrix, precision.bits, block_size)
             packed = self.weight(f"{name}.packed", blocks.packed)
             scales = self.weight(f"{name}.scales", blocks.scales)
             return self.node(
@@ -235,7 +251,7 @@ class GraphWriter:
                 K=columns,
                 N=rows,
                 bits=precision.bits,
-                block_size=precision.block_size,
+                block_size=block_size,
                 accuracy_level=4,
             )
         if precision.format == "dynamic8":
@@ -248,10 +264,10 @@ class GraphWriter:
             optional = ["", bias] if bias else []
             return self.node("DynamicQuantizeMatMul", [*inputs, *optional], domain=MICROSOFT)
         if precision.format == "fp16":
-            half = self.weight(f"{name}.fp16", np.ascontiguousarray(matrix.T.astype(np.float16)))
+            half = self.weight(f"{name}.fp16", np.ascontiguousarray(matrix[:].astype(np.float16).T))
             right = self.node("Cast", [half], to=TensorProto.FLOAT)
         else:
-            right = self.weight(name, np.ascontiguousarray(matrix.T))
+            right = self.weight(name, np.ascontiguousarray(matrix[:].T))
         product = self.node("MatMul", [x, right])
         return self.node("Add", [product, bias]) if bias else product
 

@@ -17,7 +17,7 @@ class PrecisionPlan:
     fp32  everything in float32: for comparison with the reference.
     fp16  float16 weights, float32 arithmetic: half the size, no loss worth the name.
     int8  8 bits everywhere. The encoders, which see many rows at once, quantise activations per call.
-    int4  4 bits in the language model, but 8 where 4 hurt most: down projections, head and embedding.
+    int4  4 bits in the language model, but 8 where 4 hurt most: down projections, head, embedding, adapters.
     """
 
     name: str = "fp32"
@@ -35,11 +35,13 @@ class PrecisionPlan:
         vision: Format | None = None,
         speech: Format | None = None,
         sensitive: Format = "int8",
+        adapters: Format = "int8",
     ) -> PrecisionPlan:
         """Return a plan of ``PLANS``; raise ValueError for another name or block size.
 
         ``block_size`` is that of int4 and int8 matrices. ``vision`` and ``speech`` replace the encoders'
-        precision, ``sensitive`` that of the int4 plan's down projections, head and embedding.
+        precision, ``sensitive`` that of the int4 plan's down projections, head and embedding, and
+        ``adapters`` that of its LoRA matrices.
         """
         if name not in PLANS:
             raise ValueError(f"unknown precision {name!r}, expected one of {', '.join(PLANS)}")
@@ -49,7 +51,9 @@ class PrecisionPlan:
         plan = _uniform(name, encoders, block_size)
         if name == "int4":
             eight = Precision(sensitive, block_size)
-            plan = replace(plan, text=replace(plan.text, down=eight, head=eight), embedding=eight)
+            lora = Precision(adapters, block_size)
+            text = replace(plan.text, down=eight, head=eight, adapters=lora)
+            plan = replace(plan, text=text, embedding=eight)
         return replace(
             plan,
             vision=Precision(vision, block_size) if vision else plan.vision,

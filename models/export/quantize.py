@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +50,26 @@ class Precision:
         """Bits a weight of a matrix takes in the file, without scales."""
         return {"fp32": 32, "fp16": 16, "int8": 8, "int4": 4, "dynamic8": 8}[self.format]
 
+    def block_for(self, columns: int) -> int:
+        """The block size for this many inputs: halved until it divides them, so that nothing is padded.
+
+        Widths that no block size divides keep the size asked for, and their last block is padded.
+        """
+        fitting = [b for b in BLOCK_SIZES if b <= self.block_size and columns % b == 0]
+        return max(fitting, default=self.block_size)
+
 
 FP32 = Precision("fp32")
+
+
+class Matrix(Protocol):
+    """A matrix [out, in] read in slices of rows: an array, or one that stays in its file till then."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+
+    def __getitem__(self, rows: slice, /) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True)
@@ -62,7 +80,7 @@ class Blocks:
     scales: NDArray[np.float32]
 
 
-def in_blocks(weight: NDArray[np.float32], bits: int, block_size: int) -> Blocks:
+def in_blocks(weight: Matrix, bits: int, block_size: int) -> Blocks:
     """Quantise ``weight`` [N, K] symmetrically in blocks of ``block_size`` along K, in 4 or 8 bits."""
     rows, columns = weight.shape
     blocks = math.ceil(columns / block_size)
@@ -90,13 +108,14 @@ class Columns:
     scales: NDArray[np.float32]
 
 
-def in_columns(weight: NDArray[np.float32]) -> Columns:
-    """Quantise ``weight`` [N, K] symmetrically with one scale for each of the N outputs.
+def in_columns(matrix: Matrix) -> Columns:
+    """Quantise ``matrix`` [N, K] symmetrically with one scale for each of the N outputs.
 
     Signed, because unsigned weights take a kernel that was 2.6 times slower on a processor with VNNI. Half
     the range, because full signed bytes can overflow the 16-bit sums of one without; the activations' 8 bits
     for a whole tensor lose more than the weights' eighth bit.
     """
+    weight = matrix[:]
     scales = np.abs(weight).max(axis=1) / LARGEST_IN_COLUMN
     scales[scales == 0] = 1.0
     values = np.rint(weight / scales[:, None]).astype(np.int8)

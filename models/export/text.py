@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from models.adapters import FIRST_USER_MODE, Adapter
 from models.checkpoint import Tensors
 from models.config import Phi4MMConfig
-from models.export.graph import MICROSOFT, Dim, GraphWriter
+from models.export.graph import MICROSOFT, Dim, GraphWriter, Stored
 from models.export.quantize import FP32, Precision
 
 NAME = "phi-4-mm-text"
@@ -111,7 +111,8 @@ class _Text:
             after = f"model.layers.{i + 1}.input_layernorm" if i < c.layers - 1 else "model.norm"
             normed, residual = g.add_rms_norm(inner, residual, after, c.rms_norm_eps)
         table = "model.embed_tokens.weight" if c.tied_embeddings else "lm_head.weight"
-        logits = g.matmul(normed, "lm_head.weight", self.checkpoint.read(table), self.precision.head)
+        matrix = Stored(self.checkpoint, table, (c.vocab_size, c.hidden_size))
+        logits = g.matmul(normed, "lm_head.weight", matrix, self.precision.head)
         g.output(logits, np.float32, [1, 1, c.vocab_size], "logits")
         for i, (key, value) in enumerate(self.presents):
             g.output(key, np.float32, self._cache_shape("present"), f"present.{i}.key")
