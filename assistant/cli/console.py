@@ -72,7 +72,7 @@ class Status:
     """One line on stderr that tells what is going on; on a terminal it is overwritten and disappears."""
 
     _shown = ""
-    _last = 0.0
+    _last = time.monotonic()
 
     @classmethod
     def show(cls, text: str, rare: bool = False) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from assistant.cli import conversation, inputs, options
 from assistant.cli.console import STOPPED, Output, Status, stoppable
+from assistant.engine import prompt
 from assistant.engine.protocol import Clip, Session
 from models.errors import MediaError
 from models.prompts import LANGUAGES, SEPARATOR, TRANSCRIBE, transcribe_and_translate
@@ -44,6 +45,7 @@ class _Result:
 @dataclass(frozen=True)
 class _Work:
     session: Session
+    beginning: int  # a mark after the system message
     output: Output
     cancel: Event
 
@@ -95,7 +97,9 @@ def _run(given: argparse.Namespace, output: Output, handle: _Handle) -> _Result:
     first = next(pieces)  # before the model, so that a wrong name costs no wait
     at, began = 0.0, time.monotonic()
     with conversation.open_model(path) as session, stoppable() as cancel:
-        work = _Work(session, output, cancel)
+        session.append(*prompt.system())
+        beginning = session.mark()
+        work = _Work(session, beginning, output, cancel)
         for clip in itertools.chain([first], pieces):
             piece = _Piece(round(at, 2), round(at + clip.samples.size / clip.rate, 2))
             at = piece.end
@@ -103,7 +107,6 @@ def _run(given: argparse.Namespace, output: Output, handle: _Handle) -> _Result:
                 continue
             result.pieces.append(piece)
             done = handle(work, clip, piece)
-            session.rewind(0)
             if not done or cancel.is_set():
                 result.stopped = True
                 break
@@ -128,16 +131,15 @@ def _translated(language: str, work: _Work, clip: Clip, piece: _Piece) -> bool:
     if split.found or not done:
         piece.transcript, _, piece.translation = (part.strip() for part in text.partition(SEPARATOR))
         return done
-    work.session.rewind(0)
     if not _transcribed(work, clip, piece):
         return False
-    work.session.rewind(0)
     piece.translation, done = _answer(work, clip, translation_of(language), work.output.text)
     return done
 
 
 def _answer(work: _Work, clip: Clip, task: str, show: Callable[[str], None]) -> tuple[str, bool]:
-    """The reply to a task about a clip, and whether it came to its end."""
+    """The reply to a task about a clip in a conversation of its own, and whether it came to its end."""
+    work.session.rewind(work.beginning)
     work.session.append(*conversation.question(clip, task))
     answer = conversation.reply(work.session, conversation.transcribing(clip), show, work.cancel)
     work.output.end()
