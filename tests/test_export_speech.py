@@ -6,8 +6,6 @@ that changes nothing, and the untouched reference is compared; elsewhere the mas
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,8 @@ import onnxruntime as ort
 import pytest
 import tiny
 import torch
+from encoder_inputs import clips, session, true_masks
 from numpy.typing import NDArray
-from transformers.models.phi4_multimodal.modeling_phi4_multimodal import Phi4MultimodalAudioModel
 
 from models.checkpoint import Checkpoint
 from models.errors import CheckpointError
@@ -41,28 +39,9 @@ def checkpoint(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Checkpoi
     return Checkpoint.open(tiny.save_checkpoint(folder, model, tiny.tiny_adapters(model)))
 
 
-def session(path: Path) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(str(path), options)
-
-
 @pytest.fixture(scope="module")
 def graph(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> ort.InferenceSession:
     return session(write_speech(checkpoint, tmp_path_factory.mktemp("graph")))
-
-
-def clips(*lengths: int, mode: int = 2) -> dict[str, NDArray[Any]]:
-    """Random clips of these numbers of frames (100 a second), padded with zeros to the longest."""
-    rng = np.random.default_rng(sum(lengths))
-    frames = rng.standard_normal((len(lengths), max(lengths), 80), np.float32) * 2 + 1
-    mask = np.arange(max(lengths)) < np.array(lengths)[:, None]
-    return {
-        "audio_embeds": np.where(mask[:, :, None], frames, np.float32(0)),
-        "audio_attention_mask": mask,
-        "audio_sizes": np.array([-(-length // 8) for length in lengths], np.int64),
-        "audio_projection_mode": np.array([mode], np.int64),
-    }
 
 
 def reference(model: Any, inputs: dict[str, NDArray[Any]], masked: bool) -> Floats:
@@ -80,30 +59,6 @@ def reference(model: Any, inputs: dict[str, NDArray[Any]], masked: bool) -> Floa
         )
     features: Floats = rows[0].numpy()
     return features
-
-
-@contextmanager
-def true_masks() -> Iterator[None]:
-    """Let the reference's masks keep padding out, as the original model's do."""
-    compute: Any = Phi4MultimodalAudioModel.calculate_hs_mask
-    embed: Any = Phi4MultimodalAudioModel.forward_embeddings
-
-    def scores(mask: Any) -> Any:
-        # a row of padding that sees nothing would be NaN; it is cut off in the end
-        seen = mask | ~mask.any(-1, keepdim=True)
-        return torch.zeros(seen.shape).masked_fill(~seen, float("-inf"))
-
-    def calculate_hs_mask(self: Any, hidden: Any, device: Any, mask: Any) -> Any:
-        return scores(compute(self, hidden, device, mask))
-
-    def forward_embeddings(self: Any, hidden: Any, masks: Any) -> Any:
-        hidden, hs_mask, masks = embed(self, hidden, masks)
-        return hidden, scores(hs_mask), masks
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Phi4MultimodalAudioModel, "calculate_hs_mask", calculate_hs_mask)
-        patch.setattr(Phi4MultimodalAudioModel, "forward_embeddings", forward_embeddings)
-        yield
 
 
 @pytest.mark.parametrize("mode", [0, 1, 2, 3])

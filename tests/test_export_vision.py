@@ -11,6 +11,7 @@ import onnxruntime as ort
 import pytest
 import tiny
 import torch
+from encoder_inputs import SIDE, Grid, pictures, session, tokens
 from numpy.typing import NDArray
 
 from models.checkpoint import Checkpoint
@@ -21,8 +22,6 @@ from models.random_weights import REAL, RandomCheckpoint
 
 ort.set_default_logger_severity(3)
 Floats = NDArray[np.float32]
-SIDE = 32  # patches along a crop
-Grid = tuple[int, int]  # rows and columns of crops
 
 
 @pytest.fixture(scope="module")
@@ -36,39 +35,9 @@ def checkpoint(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Checkpoi
     return Checkpoint.open(tiny.save_checkpoint(folder, model, tiny.tiny_adapters(model)))
 
 
-def session(path: Path) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(str(path), options)
-
-
 @pytest.fixture(scope="module")
 def graph(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> ort.InferenceSession:
     return session(write_vision(checkpoint, tmp_path_factory.mktemp("graph")))
-
-
-def pictures(grids: list[Grid], padding: list[Grid]) -> dict[str, NDArray[Any]]:
-    """Random pictures of these grids; ``padding`` patches at the bottom and right of each are not shown."""
-    rng = np.random.default_rng(len(grids) + sum(a * b for a, b in grids))
-    crops = 1 + max(rows * columns for rows, columns in grids)
-    mask = np.zeros((len(grids), crops, SIDE, SIDE), np.float32)
-    for i, ((rows, columns), (bottom, right)) in enumerate(zip(grids, padding, strict=True)):
-        area = np.zeros((rows * SIDE, columns * SIDE), np.float32)
-        area[: rows * SIDE - bottom, : columns * SIDE - right] = 1
-        crop_masks = area.reshape(rows, SIDE, columns, SIDE).swapaxes(1, 2)
-        mask[i, 0] = 1
-        mask[i, 1 : 1 + rows * columns] = crop_masks.reshape(-1, SIDE, SIDE)
-    return {
-        "pixel_values": rng.standard_normal((len(grids), crops, 3, 448, 448), np.float32),
-        "image_attention_mask": mask,
-        "image_sizes": np.array(grids, np.int64) * 448,
-    }
-
-
-def tokens(grid: Grid, padding: Grid) -> int:
-    """What genai's processor counts: 256 + 1 + 16 + useful cells at half resolution + their rows."""
-    high, wide = ((count * SIDE - cut + 1) // 2 for count, cut in zip(grid, padding, strict=True))
-    return 256 + 1 + 16 + high * wide + high
 
 
 def reference(model: Any, inputs: dict[str, NDArray[Any]], count: int) -> Floats:
