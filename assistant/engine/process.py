@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -88,7 +88,7 @@ class EngineProcess:
 
     def generate(
         self, options: GenerateOptions = _GREEDY, cancel: threading.Event | None = None
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """Encode and prefill what is new, then write a reply (see `Session.generate`).
 
         If the process dies, EngineError is raised and what had been written of this reply is not kept.

@@ -6,7 +6,7 @@ Everything here is frozen and picklable, because it crosses the border between t
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -179,7 +179,7 @@ class Session(Protocol):
 
     def generate(
         self, options: GenerateOptions = ..., cancel: threading.Event | None = None
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """Encode and prefill what is new, then write a reply: Progress, Token, and Finished at the end.
 
         The reply becomes part of the session as far as it got, without the stop token. Closing the iterator

@@ -113,7 +113,7 @@ class LocalSession:
 
     def generate(
         self, options: GenerateOptions = _GREEDY, cancel: threading.Event | None = None
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """Encode and prefill what is new, then write a reply (see `Session.generate`)."""
         if not self._timeline.length:
             raise ContextError("There is nothing to answer.", "Say or write something first.")
