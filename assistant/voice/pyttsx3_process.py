@@ -103,4 +103,4 @@ class _Engine:
         return str(self._default)
 
     def _finished(self, name: str | None = None, completed: bool = True) -> None:  # noqa: ARG002 # pyttsx3's names
-        self._completed = completed
+        self._completed |= completed  # a late stop of its own may report the same utterance once more
