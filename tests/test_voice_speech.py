@@ -38,7 +38,7 @@ def test_nothing_to_say(text: str) -> None:
 
 def test_odd_text_is_spoken() -> None:
     with Voice() as voice:
-        for text in ("<speak>A & B</speak>", "日本語 text", "a\0b", "x" * 3000, "-v en --stdin"):
+        for text in ("<speak>A & B</speak>", "日本語 text", "a\0b", "0v\x15 H\x15 w316-)", "\x01150S a", "x" * 3000, "-v en --stdin"):
             assert not voice.synthesise(text).is_silent
 
 

@@ -46,7 +46,11 @@ class Sentences:
 
 
 def speakable(text: str) -> str:
-    """Text without what a voice would spell out: markup, addresses' punctuation, code fences."""
+    """Text without what a voice would spell out: markup, addresses' punctuation, code fences.
+
+    Control characters go as well: espeak-ng takes some as commands and stops in the middle of others.
+    """
+    text = "".join(c if c.isprintable() or c == "\n" else " " for c in text)
     text = re.sub(r"```.*?(```|$)", " ", text, flags=re.DOTALL)
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
     text = re.sub(r"https?://\S+", " link ", text)

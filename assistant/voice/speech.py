@@ -72,7 +72,7 @@ class Voice:
         Raises DeviceError if the engine is missing, fails or passes its deadline (the next call has a new
         one), and Cancelled within 100 ms of ``cancel``.
         """
-        words = speakable(text.replace("\0", " "))
+        words = speakable(text)
         if not any(c.isalnum() for c in words):
             return Sound(np.empty(0, np.float32))
         if not self._process.is_alive():
@@ -82,6 +82,7 @@ class Voice:
         self._send(Request(words, str(path), self._language))
         answer = self._answer(self._deadline * (1 + len(words) / 100), cancel)
         if isinstance(answer, Failed):
+            self._restart()  # what is left of a failed text would be in the way of the next one
             raise DeviceError(f"The voice failed ({answer.reason}).", "The text stays as it is.")
         try:
             samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
