@@ -14,7 +14,8 @@ from assistant.engine.sampling import RepetitionGuard, Sampler
 
 def softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
     values = np.exp((logits.astype(np.float64) - logits.max()) / temperature)
-    return values / values.sum()
+    chances: NDArray[np.float64] = values / values.sum()
+    return chances
 
 
 def test_greedy_takes_the_likeliest() -> None:
