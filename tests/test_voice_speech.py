@@ -38,8 +38,30 @@ def test_nothing_to_say(text: str) -> None:
 
 def test_odd_text_is_spoken() -> None:
     with Voice() as voice:
-        for text in ("<speak>A & B</speak>", "日本語 text", "a\0b", "0v\x15 H\x15 w316-)", "\x01150S a", "x" * 3000, "-v en --stdin"):
+        for text in (
+            "<speak>A & B</speak>",
+            "日本語 text",
+            "a\0b",
+            "0v\x15 H\x15",
+            "\x01150S a",
+            "-v en --stdin",
+        ):
             assert not voice.synthesise(text).is_silent
+
+
+def test_long_text_comes_whole_also_as_the_first() -> None:
+    text = "one two three four five six seven eight nine ten " * 6
+    with Voice() as voice:
+        lengths = [voice.synthesise(text).seconds for _ in range(3)]
+    assert min(lengths) > 15
+    assert max(lengths) < 1.1 * min(lengths)
+
+
+def test_many_sentences_one_after_the_other() -> None:
+    with Voice() as voice:
+        lengths = [voice.synthesise(f"This is sentence number {n}.").seconds for n in range(100)]
+    assert min(lengths) > 1
+    assert max(lengths) < 4
 
 
 def test_a_voice_for_the_language() -> None:

@@ -82,7 +82,7 @@ class GenerateOptions:
             raise ValueError("top_p must be above 0 and at most 1")
 
 
-Stage = Literal["start", "vision", "speech", "prefill"]
+Stage = Literal["vision", "speech", "prefill"]
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,30 @@ from typing import Any, Final, Self
 
 import numpy as np
 import onnxruntime as ort
+import psutil
 from numpy.typing import NDArray
 
 from models.errors import Cancelled, EngineError, PackageError
+from models.package import PackageInfo
 
 Feeds = Mapping[str, NDArray[Any]]
 
 _POLL: Final = 0.01  # seconds between looks at `cancel` while a graph runs
+_SPARE: Final = 128 * 2**20  # bytes for everything but the weights
 _GIVE_BACK: Final = ("memory.enable_memory_arena_shrinkage", "cpu:0")
+
+
+def check_memory(package: PackageInfo) -> None:
+    """Raise EngineError if the language model doesn't fit into the memory that is free now."""
+    names = [package.graphs[graph] for graph in ("text", "embedding")]
+    needed = sum(size for name, size in package.files.items() if name.startswith(tuple(names)))
+    free = psutil.virtual_memory().available
+    if needed + _SPARE > free:
+        raise EngineError(
+            f"The model {package.name} needs {(needed + _SPARE) / 2**30:.1f} GB of memory, "
+            f"{free / 2**30:.1f} GB are free.",
+            "Close other programs, or use a smaller model.",
+        )
 
 
 def open_graph(path: Path, threads: int) -> ort.InferenceSession:

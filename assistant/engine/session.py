@@ -39,7 +39,7 @@ from assistant.engine.protocol import (
     Text,
     Token,
 )
-from assistant.engine.runtime import Runner
+from assistant.engine.runtime import Runner, check_memory
 from assistant.engine.sampling import RepetitionGuard, Sampler
 from assistant.engine.timeline import Media, Piece, Timeline, Words
 from models import package as packages
@@ -81,8 +81,9 @@ class LocalSession:
     """Implements `assistant.engine.protocol.Session` with onnxruntime sessions of its own."""
 
     def __init__(self, package: Path, settings: EngineSettings = _DEFAULTS) -> None:
-        """Check and load a package. Raises PackageError."""
+        """Check and load a package. Raises PackageError, or EngineError without enough memory."""
         self.package = packages.check(package)
+        check_memory(self.package)
         self._settings = settings
         self.limit = min(self.package.context_length, settings.context_limit or self.package.context_length)
         self._front_end = FrontEnd(package)
@@ -141,7 +142,6 @@ class LocalSession:
 
     def close(self) -> None:
         """Free the model; the session can't be used any more."""
-        self.rewind(0)
         for part in ("_decoder", "_encoders", "_front_end"):
             self.__dict__.pop(part, None)
 

@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import signal
 import sys
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from typing import Final
+
+_TRIES: Final = 3
+_LONGEST: Final = 120.0  # s; whoever waits has a shorter deadline and ends this process
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,10 @@ class _Engine:
 
         self._engine = pyttsx3.init()
         self._default = self._engine.getProperty("voice")
-        self._completed = False
-        self._engine.connect("finished-utterance", self._finished)
+        self._finished: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._engine.connect("finished-utterance", self._hear)
         self._engine.setProperty("rate", 175)
+        self._engine.runAndWait()  # the first one would return before it is done
         self.voices: dict[str, str] = {}
         for voice in self._engine.getProperty("voices"):
             for language in voice.languages or ():
@@ -87,11 +93,16 @@ class _Engine:
     def speak(self, request: Request) -> None:
         """Write the file or raise."""
         self._engine.setProperty("voice", self._voice(request.language))
-        self._completed = False
-        self._engine.save_to_file(request.text, request.path)
-        self._engine.runAndWait()
-        if not self._completed:
-            raise RuntimeError("the speech engine gave up")
+        for _ in range(_TRIES):
+            while not self._finished.empty():
+                self._finished.get()
+            self._engine.save_to_file(request.text, request.path)
+            self._engine.runAndWait()
+            # Speech is made in a thread of the library's; its end can come after runAndWait has returned. Now
+            # and then, pyttsx3 stops an utterance because the one before still counts as being played.
+            if self._finished.get(timeout=_LONGEST):
+                return
+        raise RuntimeError("the speech engine gave up")
 
     def _voice(self, language: str) -> str:
         wanted = language.lower()
@@ -102,5 +113,5 @@ class _Engine:
                 return voice
         return str(self._default)
 
-    def _finished(self, name: str | None = None, completed: bool = True) -> None:  # noqa: ARG002 # pyttsx3's names
-        self._completed |= completed  # a late stop of its own may report the same utterance once more
+    def _hear(self, name: str | None = None, completed: bool = True) -> None:  # noqa: ARG002 # pyttsx3's names
+        self._finished.put(completed)
