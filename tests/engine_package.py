@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +34,19 @@ GREEDY = GenerateOptions(max_tokens=12, repetition_guard=0, stop_ids=frozenset()
 ADAPTERS = {"vision": 4, "speech": 6}
 
 
-class Lively(RandomCheckpoint):
-    """Random weights that make a model which listens: its tokens depend on everything in the prompt."""
+@dataclass
+class Scaled(RandomCheckpoint):
+    """Random weights; with matrices three times as large, the tokens depend on everything in the prompt."""
+
+    scale: float = 3
 
     def read(self, name: str) -> NDArray[np.float32]:
         values = super().read(name)
-        return values * np.float32(3) if name.startswith("model.layers.") and values.ndim == 2 else values
+        return (
+            values * np.float32(self.scale)
+            if name.startswith("model.layers.") and values.ndim == 2
+            else values
+        )
 
 
 def small_package(
@@ -50,6 +58,7 @@ def small_package(
     layers: int = 2,
     width: int = 128,
     vocabulary: int = 320,
+    scale: float = 3,
 ) -> Path:
     """Build a package with `width` / 32 heads on half as many key heads."""
     rotary = 24
@@ -86,7 +95,9 @@ def small_package(
         ),
     )
     ranks = ADAPTERS if adapters else {}
-    return build(Lively(config, 1, ranks), folder, PrecisionPlan(), card=Card("small"), dynamic_hd=4)
+    return build(
+        Scaled(config, 1, ranks, scale=scale), folder, PrecisionPlan(), card=Card("small"), dynamic_hd=4
+    )
 
 
 def picture(seed: int, width: int = 448, height: int = 448) -> Picture:

@@ -34,6 +34,7 @@ from assistant.engine.protocol import (
     Clip,
     Control,
     EngineSettings,
+    Finished,
     GenerateOptions,
     Picture,
     Progress,
@@ -42,8 +43,10 @@ from assistant.engine.protocol import (
     Text,
     Token,
 )
+from assistant.engine.runtime import check_memory
 from assistant.engine.session import LocalSession
-from models.errors import ContextError, MediaError, PackageError
+from models.errors import ContextError, EngineError, MediaError, PackageError
+from models.package import check
 
 ORIGINAL = 300  # tokens at which the RoPE factors change, in the package `crossing`
 
@@ -269,6 +272,24 @@ def test_ends_of_a_reply(package: Path) -> None:
             session.append(*prompt.end())
 
 
+def test_a_model_that_goes_in_circles_is_stopped(tmp_path: Path) -> None:
+    stuck = small_package(tmp_path / "stuck", scale=0)  # each token depends on the one before alone
+    with LocalSession(stuck, ONE_THREAD) as session:
+        session.append(*question("go"))
+        ids, finished = read(session.generate(replace(GREEDY, max_tokens=100, repetition_guard=8)))
+        assert finished.reason == "repetition"
+        assert len(ids) < 40
+        assert ids[-32:-2] == ids[-30:]
+
+
+def test_too_little_memory_is_said_before_loading(package: Path) -> None:
+    info = check(package)
+    huge = replace(info, files={**info.files, "phi-4-mm-text.onnx.data": 2**50})
+    with pytest.raises(EngineError, match=r"needs 1048576\.. GB of memory"):
+        check_memory(huge)
+    check_memory(info)
+
+
 def test_too_long_and_bad_input_change_nothing(package: Path) -> None:
     with LocalSession(package, replace(ONE_THREAD, context_limit=600)) as session:
         with pytest.raises(ContextError, match="nothing to answer"):
@@ -351,6 +372,10 @@ def test_a_cancelled_session_goes_on_where_it_was(package: Path) -> None:
             if isinstance(event, Progress) and event.done >= 200:
                 cancel.set()
         done = session._decoder.cache.length
+        assert [e.reason for e in session.generate(GREEDY, cancel) if isinstance(e, Finished)] == [
+            "cancelled"
+        ]
+        assert session._decoder.cache.length == done
         assert 200 <= done < 260
         ids, spent = reply(session)
         assert spent.reused == done

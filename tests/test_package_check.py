@@ -184,13 +184,15 @@ def test_the_list_of_files(good: Path, tmp_path: Path) -> None:
         check(package, full=True)
     file.write_bytes(bytes(data) + b"\0")
     refused(package, r"text\.onnx\.data has .* bytes, which is not what aside\.json says")
+
+    def list_as(files: object) -> None:
+        edit(package, "aside.json", lambda card: card.update(files=files))
+
     for hostile in ("../other", "/etc/passwd", "sub/x"):
-        edit(
-            package, "aside.json", lambda c, name=hostile: c.update(files={name: {"bytes": 1, "sha256": ""}})
-        )
+        list_as({hostile: {"bytes": 1, "sha256": ""}})
         refused(package, "outside the package")
     for damaged in ({"gone.onnx": {"bytes": 1}}, {TEXT: 3}, [TEXT]):
-        edit(package, "aside.json", lambda c, files=damaged: c.update(files=files))
+        list_as(damaged)
         refused(package, "missing|says|damaged")
 
 
