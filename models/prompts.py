@@ -1,7 +1,7 @@
 """What Aside says to the model: the system prompt, the tools, and the instructions for speech tasks.
 
-The wording of the speech tasks is the one that Phi-4-multimodal was trained with (its model card); a different
-wording costs accuracy. The nano model is trained with exactly these texts, so a change here asks for a new
+The wording of the speech tasks is the one that Phi-4-multimodal was trained with (its model card); another
+one costs accuracy. The nano model is trained with exactly these texts, so a change here asks for a new
 training run of it.
 """
 
@@ -11,7 +11,9 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-SYSTEM_PROMPT: Final = "You are Aside, a helpful assistant. Never guess who someone is or what they are from a voice."
+SYSTEM_PROMPT: Final = (
+    "You are Aside, a helpful assistant. Never guess who someone is or what they are from a voice."
+)
 """Sent with every conversation: without one, the model guesses sensitive attributes from a voice far more
 often (27 % against 0.4 % of probes in the technical report)."""
 

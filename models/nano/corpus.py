@@ -1,4 +1,4 @@
-"""The corpora on disk: text for the tokenizer, and spoken utterances as features, made from a seed in shards."""
+"""The corpora: texts for the tokenizer, and spoken utterances as features in shards on disk, from a seed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WEIGHTS: Final = (27, 27, 36, 4, 6)
 
 @dataclass(frozen=True)
 class Utterance:
-    """One spoken text: its log-mel frames [frames, 80], its words, what kind it is, and the right reply to it."""
+    """One spoken text: log-mel frames [frames, 80], its words, what kind it is, and the right reply."""
 
     frames: NDArray[np.float16]
     text: str
@@ -75,6 +75,7 @@ def make_shard(
     espeak: speech.Espeak,
     number: int,
     path: Path,
+    *,
     split: texts.Split = "train",
     count: int = SHARD,
 ) -> None:
@@ -99,7 +100,8 @@ def _frames(
     front: FrontEnd, espeak: speech.Espeak, text: str, rng: random.Random, split: texts.Split
 ) -> NDArray[np.float16]:
     wave = speech.utter(espeak, text, rng, split)
-    return front.clip(wave, espeak.rate).audio_embeds[0].astype(np.float16)
+    frames: NDArray[np.float16] = front.clip(wave, espeak.rate).audio_embeds[0].astype(np.float16)
+    return frames
 
 
 def _write(path: Path, made: list[tuple[NDArray[np.float16], str, str, str]]) -> None:

@@ -176,6 +176,7 @@ def align(scores: NDArray[np.float32], labels: list[int]) -> NDArray[np.int64] |
 
 
 def ctc_loss(logits: Tensor, lengths: Tensor, targets: list[list[int]]) -> Tensor:
+    """CTC loss of logits [batch, time, classes] of which `lengths` count, each row divided by its targets."""
     return F.ctc_loss(
         F.log_softmax(logits, -1).transpose(0, 1),
         torch.tensor([c for t in targets for c in t]),
@@ -197,14 +198,3 @@ def load(folder: Path, limit: int | None = None) -> list[corpus.Utterance]:
     """All utterances of the shards that exist now."""
     shards = sorted((folder / "speech").glob("*.npz"))[:limit]
     return [u for path in shards for u in corpus.read_shard(path)]
-
-
-def word_errors(wanted: str, heard: str) -> int:
-    """Substitutions, deletions and insertions of words (Levenshtein distance)."""
-    a, b = wanted.split(), heard.split()
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        left, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            left, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, left + (x != y))
-    return row[-1]

@@ -1,5 +1,7 @@
-"""Stage 4: speech into the decoder. The base decoder stays frozen; the speech adapter, the speech projector and, at
-a low rate, the encoder learn to transcribe and to answer what was said.
+"""Stage 4: speech into the decoder.
+
+The base decoder stays frozen; the speech adapter, the speech projector and, at a low rate, the encoder learn
+to transcribe and to answer what was said.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from torch import Tensor
 
 from models import prompts
 from models.frontend import FrontEnd
-from models.nano import corpus, ctc, network, rows, texts
+from models.nano import corpus, ctc, network, rows, shape, texts
+from models.nano.wer import word_errors
 
 WARM: Final = 0.05
-"""The first part of the stage: the projector alone learns to say what the CTC head reads, in word embeddings."""
+"""The first part of the stage: the projector alone learns to say in word embeddings what CTC reads."""
 CTC_WEIGHT: Final = 0.3
 
 
@@ -66,85 +69,82 @@ def make_rows(
     return out
 
 
-def targets(model: Any, heads: ctc.Heads, writer: rows.Writer, encoded: Tensor) -> Tensor:
-    """What the CTC head reads, frame by frame, as mixtures of word embeddings; blank is the filler of the base."""
-    table = model.model.embed_tokens.weight
-    ids = torch.tensor([rows.shape.token_id(rows.BLANK), *heads.tokens])
-    return F.softmax(heads.token_head(encoded), -1) @ table[ids]
+class Listener:
+    """The model with its speech adapter and the CTC heads."""
 
+    def __init__(
+        self, model: Any, heads: ctc.Heads, lora: network.Lora | None, writer: rows.Writer, front: FrontEnd
+    ) -> None:
+        self._model, self._heads, self._lora = model, heads, lora
+        self._writer, self._front = writer, front
 
-def loss(
-    model: Any,
-    heads: ctc.Heads,
-    lora: network.Lora,
-    writer: rows.Writer,
-    batch: list[corpus.Utterance],
-    rng: random.Random,
-    progress: float,
-) -> dict[str, Tensor]:
-    """The losses of one batch of clips."""
-    frames, lengths = ctc.pad(batch, rng)
-    if progress < WARM:
-        with torch.no_grad():
-            encoded, _ = network.hear(model, frames, lengths)
-            wanted = targets(model, heads, writer, encoded)
-        inside = torch.arange(encoded.shape[1])[None] < (-(-lengths // 8))[:, None]
-        difference = network.project_speech(model, encoded, vision=False) - wanted
-        return {"warm": difference[inside].pow(2).sum(-1).mean()}
-    encoded, _ = network.hear(model, frames, lengths)
-    tokens = -(-lengths // 8)
-    spoken = [i for i, u in enumerate(batch) if u.text]
-    words = [heads.targets(batch[i].text)[0] for i in spoken]
-    again = ctc.ctc_loss(heads.token_head(encoded[spoken]), tokens[spoken], words)
-    projected = network.project_speech(model, encoded, vision=False)
-    features = [p[:n] for p, n in zip(projected, tokens.tolist(), strict=True)]
-    context: rows.Context = rng.choices(("tools", "plain", "none"), (45, 35, 20))[0]
-    prefix = rows.run_context(model, writer, context, lora)
-    made = make_rows(writer, rng, batch, context)
-    return {context: rows.score(model, made, prefix, features, lora).loss, "ctc": CTC_WEIGHT * again}
+    def _targets(self, encoded: Tensor) -> Tensor:
+        """What CTC reads, frame by frame, as mixtures of word embeddings; blank is the base's filler."""
+        table = self._model.model.embed_tokens.weight
+        ids = torch.tensor([shape.token_id(rows.BLANK), *self._heads.tokens])
+        out: Tensor = F.softmax(self._heads.token_head(encoded), -1) @ table[ids]
+        return out
 
-
-@torch.no_grad()
-def read(
-    model: Any, writer: rows.Writer, front: FrontEnd, asked: list[int | rows.Gap | str], features: list[Tensor],
-    prefix: network.Prefix | None, lora: network.Lora | None, most: int = 60,
-) -> str:  # fmt: skip
-    """Greedy decoding of the reply to one turn."""
-    made = rows.Row()
-    writer.turn(made, asked, "")
-    first = min(made.answers)
-    items = [features[i.index] if isinstance(i, rows.Gap) else i for i in made.items[:first]]
-    out: list[int] = []
-    hidden, cache = network.decode(model, network.embed_rows(model, [items]), lora, prefix)
-    table = model.model.embed_tokens.weight
-    for _ in range(most):
-        best = int((hidden[0, -1] @ table.T).argmax())
-        if best in front.stop_ids:
-            break
-        out.append(best)
-        hidden, cache = network.decode(model, table[best][None, None], lora, cache)
-    return front.decode(out).strip()
-
-
-@torch.no_grad()
-def scores(
-    model: Any, lora: network.Lora | None, writer: rows.Writer, front: FrontEnd, held: list[corpus.Utterance]
-) -> dict[str, float]:
-    """Word error rate by kind in the plain context, and exact calls for spoken commands."""
-    plain = rows.run_context(model, writer, "plain", lora)
-    tools = rows.run_context(model, writer, "tools", lora)
-    errors: dict[str, list[int]] = {}
-    calls = [0, 0]
-    for clip in held:
-        frames, lengths = ctc.pad([clip])
+    def loss(self, batch: list[corpus.Utterance], rng: random.Random, progress: float) -> dict[str, Tensor]:
+        """The losses of one batch of clips."""
+        model = self._model
+        frames, lengths = ctc.pad(batch, rng)
+        tokens = -(-lengths // 8)
+        if progress < WARM:
+            with torch.no_grad():
+                encoded, _ = network.hear(model, frames, lengths)
+                wanted = self._targets(encoded)
+            inside = torch.arange(encoded.shape[1])[None] < tokens[:, None]
+            difference = network.project_speech(model, encoded, vision=False) - wanted
+            return {"warm": difference[inside].pow(2).sum(-1).mean()}
         encoded, _ = network.hear(model, frames, lengths)
-        features = [network.project_speech(model, encoded, vision=False)[0]]
-        heard = read(model, writer, front, [rows.Gap(0), prompts.TRANSCRIBE], features, plain, lora)
-        pair = errors.setdefault(clip.kind, [0, 0])
-        pair[0] += ctc.word_errors(clip.text, heard)
-        pair[1] += len(clip.text.split())
-        if clip.kind == "command":
-            calls[0] += read(model, writer, front, [rows.Gap(0)], features, tools, lora) == clip.reply
-            calls[1] += 1
-    found = {f"wer_{kind}": round(a / max(1, b), 4) for kind, (a, b) in errors.items()}
-    return {**found, "calls": round(calls[0] / max(1, calls[1]), 3)}
+        spoken = [i for i, u in enumerate(batch) if u.text]
+        words = [self._heads.targets(batch[i].text)[0] for i in spoken]
+        again = ctc.ctc_loss(self._heads.token_head(encoded[spoken]), tokens[spoken], words)
+        projected = network.project_speech(model, encoded, vision=False)
+        features = [p[:n] for p, n in zip(projected, tokens.tolist(), strict=True)]
+        context: rows.Context = rng.choices(("tools", "plain", "none"), (45, 35, 20))[0]
+        prefix = rows.run_context(model, self._writer, context, self._lora)
+        made = make_rows(self._writer, rng, batch, context)
+        found = rows.score(model, made, prefix, features, self._lora)
+        return {context: found.loss, "ctc": CTC_WEIGHT * again}
+
+    @torch.no_grad()
+    def read(
+        self, asked: list[int | rows.Gap | str], features: list[Tensor], prefix: network.Prefix | None
+    ) -> str:
+        """Greedy decoding of the reply to one turn, at most 60 tokens."""
+        model = self._model
+        made = rows.Row()
+        self._writer.turn(made, asked, "")
+        items = [features[i.index] if isinstance(i, rows.Gap) else i for i in made.items[: min(made.answers)]]
+        out: list[int] = []
+        hidden, cache = network.decode(model, network.embed_rows(model, [items]), self._lora, prefix)
+        table = model.model.embed_tokens.weight
+        for _ in range(60):
+            best = int((hidden[0, -1] @ table.T).argmax())
+            if best in self._front.stop_ids:
+                break
+            out.append(best)
+            hidden, cache = network.decode(model, table[best][None, None], self._lora, cache)
+        return self._front.decode(out).strip()
+
+    @torch.no_grad()
+    def scores(self, held: list[corpus.Utterance]) -> dict[str, Any]:
+        """Word error rate by kind in the plain context, and exact calls for spoken commands."""
+        plain = rows.run_context(self._model, self._writer, "plain", self._lora)
+        tools = rows.run_context(self._model, self._writer, "tools", self._lora)
+        errors: dict[str, list[int]] = {}
+        calls = [0, 0]
+        for clip in held:
+            encoded, _ = network.hear(self._model, *ctc.pad([clip]))
+            features = [network.project_speech(self._model, encoded, vision=False)[0]]
+            heard = self.read([rows.Gap(0), prompts.TRANSCRIBE], features, plain)
+            pair = errors.setdefault(clip.kind, [0, 0])
+            pair[0] += word_errors(clip.text, heard)
+            pair[1] += len(clip.text.split())
+            if clip.kind == "command":
+                calls[0] += self.read([rows.Gap(0)], features, tools) == clip.reply
+                calls[1] += 1
+        found = {f"wer_{kind}": round(a / max(1, b), 4) for kind, (a, b) in errors.items()}
+        return {**found, "calls": round(calls[0] / max(1, calls[1]), 3)}

@@ -129,7 +129,7 @@ class Prefix:
 def decode(
     model: Any, embeds: Tensor, lora: Lora | None = None, prefix: Prefix | None = None
 ) -> tuple[Tensor, Prefix]:
-    """The decoder's last hidden states [batch, length, width] and the cache; causal, rows padded on the right."""
+    """The decoder's last hidden states [batch, length, width] and the cache; rows are padded on the right."""
     inner = model.model
     past = prefix.length if prefix else 0
     batch, length = embeds.shape[:2]
@@ -153,7 +153,7 @@ def decode(
     for number, layer in enumerate(inner.layers):
         attention = layer.self_attn
         qkv = project(attention.qkv_proj, layer.input_layernorm(x), number, "self_attn.qkv_proj")
-        q, k, v = qkv.split((queries, shape.KV_HEADS * shape.HEAD, shape.KV_HEADS * shape.HEAD), -1)
+        q, k, v = torch.split(qkv, [queries, shape.KV_HEADS * shape.HEAD, shape.KV_HEADS * shape.HEAD], -1)
         q, k, v = (t.view(batch, length, -1, shape.HEAD).transpose(1, 2) for t in (q, k, v))
         q, k = rotate(q), rotate(k)
         if prefix:
@@ -175,8 +175,9 @@ def decode(
 
 
 def hear(model: Any, frames: Tensor, lengths: Tensor, tap: int | None = None) -> tuple[Tensor, Tensor | None]:
-    """The speech encoder: frames [batch, time, 80] to [batch, ceil(time / 8), width]; `tap`: also after that block.
+    """The speech encoder: frames [batch, time, 80] to [batch, ceil(time / 8), width].
 
+    `tap` asks for the output of that block as well.
     `lengths` int64 [batch] counts real frames; what stands behind them is not seen.
     """
     encoder = model.model.embed_tokens_extend.audio_embed.encoder
@@ -199,7 +200,7 @@ def hear(model: Any, frames: Tensor, lengths: Tensor, tap: int | None = None) ->
 
 
 class _Depthwise(torch.autograd.Function):
-    """A depthwise convolution with channels last: the sum of windows of x, each times its weights [channels]."""
+    """A depthwise convolution, channels last: the sum of windows of x, each times its weights [channels]."""
 
     @staticmethod
     def forward(
@@ -214,7 +215,7 @@ class _Depthwise(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override] # one output
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """Gradients for x, weight and bias."""
         x, weight = ctx.saved_tensors
         for_x, for_weight = torch.zeros_like(x), torch.empty_like(weight)
@@ -222,6 +223,11 @@ class _Depthwise(torch.autograd.Function):
             for_x[window].addcmul_(gradient, weight[number])
             for_weight[number] = (x[window] * gradient).flatten(0, -2).sum(0)
         return for_x, for_weight, gradient.flatten(0, -2).sum(0), None
+
+
+def _depthwise(x: Tensor, weight: Tensor, bias: Tensor, windows: Sequence[tuple[slice, ...]]) -> Tensor:
+    out: Tensor = _Depthwise.apply(x, weight, bias, windows)  # type: ignore[no-untyped-call] # torch's own
+    return out
 
 
 def _bordered(x: Tensor) -> Tensor:
@@ -232,13 +238,14 @@ def _bordered(x: Tensor) -> Tensor:
 
 
 def _subsample(embed: Any, x: Tensor) -> Tensor:
-    """The three convolutions of the subsampling, as products: torch's backward of depthwise ones is slow on CPUs.
+    """The three convolutions of the subsampling, as products.
 
+    Torch's backward pass of depthwise convolutions is slow on CPUs.
     x [batch, time, 80] to [batch, ceil(time / 8), width].
     """
     first, layers = embed.conv[0], list(embed.conv)[2:]
-    windows = F.pad(x, (1, 1, 1, 1)).unfold(1, 3, 2).unfold(2, 3, 2).flatten(3)  # [batch, time / 2, 40, 9]
-    x = F.relu(F.linear(windows, first.weight.flatten(1), first.bias))
+    patches = F.pad(x, (1, 1, 1, 1)).unfold(1, 3, 2).unfold(2, 3, 2).flatten(3)  # [batch, time / 2, 40, 9]
+    x = F.relu(F.linear(patches, first.weight.flatten(1), first.bias))
     for depthwise, pointwise in zip(layers[0::3], layers[1::3], strict=True):
         x = _bordered(x)
         times, bands = (x.shape[1] - 1) // 2, (x.shape[2] - 1) // 2
@@ -247,7 +254,7 @@ def _subsample(embed: Any, x: Tensor) -> Tensor:
             for i in range(3)
             for j in range(3)
         ]
-        mixed = _Depthwise.apply(x, depthwise.weight.flatten(1).T, depthwise.bias, windows)
+        mixed = _depthwise(x, depthwise.weight.flatten(1).T, depthwise.bias, windows)
         x = F.relu(F.linear(mixed, pointwise.weight[:, :, 0, 0], pointwise.bias))
     # transformers flattens channels before bands
     out: Tensor = embed.out(x.transpose(2, 3).flatten(2))
@@ -263,7 +270,7 @@ def _convolve(conv: Any, x: Tensor) -> Tensor:
     y = (value + glu.b1[..., 0]) * F.silu(gate + glu.b2[..., 0])
     y = F.pad(y, (0, 0, 2, 0))
     windows = [(slice(None), slice(i, i + x.shape[1])) for i in range(3)]
-    y = _Depthwise.apply(y, separable.dw_conv.weight[:, 0].T, separable.dw_conv.bias, windows)
+    y = _depthwise(y, separable.dw_conv.weight[:, 0].T, separable.dw_conv.bias, windows)
     y = F.silu(F.linear(y, separable.pw_conv.weight[..., 0], separable.pw_conv.bias))
     return F.linear(y, conv.ext_pw_conv_1d.weight[..., 0], conv.ext_pw_conv_1d.bias)
 

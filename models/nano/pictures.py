@@ -1,8 +1,8 @@
 """Rendered pictures of 448x448 pixels with questions about them, and the labels of each cell.
 
-A picture is a scene (shapes of different colours, anywhere), a text (one word or number in large letters) or a
-bar chart (three to five bars of different colours and heights). A question asks for one fact of it; the blind
-control of the evaluation asks the same question about another picture of the same kind.
+A picture is a scene (shapes of different colours, anywhere), a text (one word or number in large letters) or
+a bar chart (three to five bars of different colours and heights). A question asks for one fact of it; the
+blind control of the evaluation asks the same question about another picture of the same kind.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ KINDS: Final = (*w.SHAPES, "bar")
 LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
 CLASSES: Final = (len(KINDS) + 1, len(w.COLOURS) + 1, len(LETTERS) + 1, 4, 6)
 """How many values each of the labels has."""
-TEXT_WORDS: Final = tuple(
-    "stop go open exit cafe milk tea book park taxi hello bank shop bus zoo news sale hotel".split()
+TEXT_WORDS: Final = w.words(
+    "stop go open exit cafe milk tea book park taxi hello bank shop bus zoo news sale hotel"
 )
 
 QUESTIONS: Final = (
@@ -56,14 +56,15 @@ QUESTIONS: Final = (
 """Everything that can be asked about a picture, in words."""
 
 Kind = Literal["scene", "text", "bars"]
+Fill = int | tuple[int, int, int]  # a label or a colour
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A picture: RGB uint8 [448, 448, 3], its questions with their answers, and labels for each of 16x16 cells.
+    """A picture: RGB uint8 [448, 448, 3], its questions with their answers, and labels of 16x16 cells.
 
-    `labels` int64 [16, 16, 5], each for the cell's centre and 0 where nothing is: 1 + kind (`KINDS`), 1 + colour,
-    1 + letter (`LETTERS`), rank of a bar (1 other, 2 tallest, 3 shortest), how many shapes or bars there are.
+    `labels` int64 [16, 16, 5], each for the cell's centre and 0 where nothing is: 1 + kind (`KINDS`), 1 +
+    colour, 1 + letter (`LETTERS`), rank of a bar (1 other, 2 tallest, 3 shortest), number of shapes or bars.
     """
 
     pixels: NDArray[np.uint8]
@@ -79,8 +80,8 @@ class Rendered:
 
 def render(rng: random.Random, kind: Kind | None = None) -> Rendered:
     """A new picture. Any two calls with equal state of `rng` give the same picture."""
-    kind = kind or rng.choices(("scene", "text", "bars"), (6, 2, 2))[0]  # type: ignore[assignment] # choices widens it
-    return {"scene": _scene, "text": _text, "bars": _bars}[kind or "scene"](rng)
+    chosen = kind or rng.choices(("scene", "text", "bars"), (6, 2, 2))[0]
+    return {"scene": _scene, "text": _text, "bars": _bars}[chosen](rng)
 
 
 def _shade(rng: random.Random, colour: str) -> tuple[int, int, int]:
@@ -133,16 +134,14 @@ def _outline(shape: str, x: float, y: float, r: float, turn: float) -> list[tupl
     return [(x + a * cos - b * sin, y + a * sin + b * cos) for a, b in corners]
 
 
-def _draw(
-    draw: ImageDraw.ImageDraw, shape: str, box: tuple[float, float, float, float], fill: object
-) -> None:
+def _draw(draw: ImageDraw.ImageDraw, shape: str, box: tuple[float, float, float, float], fill: Fill) -> None:
     x, y, r, turn = box
     if shape == "circle":
-        draw.ellipse((x - r, y - r, x + r, y + r), fill=fill)  # type: ignore[arg-type] # a colour or a label
+        draw.ellipse((x - r, y - r, x + r, y + r), fill=fill)
     elif shape == "ring":
-        draw.ellipse((x - r, y - r, x + r, y + r), outline=fill, width=int(r * 0.32))  # type: ignore[arg-type] # as above
+        draw.ellipse((x - r, y - r, x + r, y + r), outline=fill, width=int(r * 0.32))
     else:
-        draw.polygon(_outline(shape, x, y, r, turn), fill=fill)  # type: ignore[arg-type] # as above
+        draw.polygon(_outline(shape, x, y, r, turn), fill=fill)
 
 
 def _where(x: float, y: float) -> str:
@@ -164,7 +163,13 @@ def _scene(rng: random.Random) -> Rendered:
         r = rng.uniform(38, 66)
         x, y = ((k + 0.5) * SIDE / 3 + rng.uniform(-10, 10) for k in (i, j))
         box = (x, y, r, rng.uniform(-0.2, 0.2))
-        fills = (_shade(rng, colour), 1 + KINDS.index(shape), 1 + w.COLOURS.index(colour), 0, count)
+        fills: tuple[Fill, ...] = (
+            _shade(rng, colour),
+            1 + KINDS.index(shape),
+            1 + w.COLOURS.index(colour),
+            0,
+            count,
+        )
         for pen, fill in zip(pens, fills, strict=True):
             _draw(pen, shape, box, fill)
         facts.append((f"what colour is the {shape}", colour))
@@ -189,7 +194,13 @@ def _bars(rng: random.Random) -> Rendered:
     for i, (colour, height) in enumerate(zip(colours, heights, strict=True)):
         left, top = pitch * (i + 0.5), SIDE - 24 - height * 38
         rank = 2 if height == max(heights) else 3 if height == min(heights) else 1
-        fills = (_shade(rng, colour), 1 + KINDS.index("bar"), 1 + w.COLOURS.index(colour), rank, count)
+        fills: tuple[Fill, ...] = (
+            _shade(rng, colour),
+            1 + KINDS.index("bar"),
+            1 + w.COLOURS.index(colour),
+            rank,
+            count,
+        )
         for pen, fill in zip(pens, fills, strict=True):
             pen.rectangle((left, top, left + pitch * 0.62, SIDE - 24), fill=fill)
     facts = (

@@ -1,6 +1,7 @@
 """Training rows: token ids with gaps for features, and which positions have a right answer.
 
-A row is what follows a context (system message with tools, without, or nothing); rows of a batch share theirs.
+A row is what follows a context (system message with tools, without, or nothing); the rows of a batch share
+theirs.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Writer:
         return [*ids, shape.token_id("<|end|>")]
 
     def turn(self, row: Row, asked: list[int | Gap | str], reply: str) -> None:
-        """Adds a user turn (ids, gaps and texts) and the model's reply; a reply that is a call is marked as one."""
+        """Adds a user turn (ids, gaps and texts) and the reply; one that is a call is marked as such."""
         self._say(row, "<|user|>", asked, reply)
 
     def result(self, row: Row, result: str, reply: str) -> None:
@@ -142,7 +143,7 @@ def bucket(rows: list[Row], rng: random.Random, room: int = 2500) -> list[list[R
 
 @dataclass(frozen=True)
 class Score:
-    """The mean loss over the answers, and for each row whether greedy decoding would give exactly its answers."""
+    """The mean loss over the answers, and for each row whether greedy decoding gives just its answers."""
 
     loss: Tensor
     exact: list[bool]

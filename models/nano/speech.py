@@ -15,17 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import DeviceError
+from models.nano.words import words
 
 Split = Literal["train", "eval"]
 
 ACCENTS: Final = ("en", "en-us", "en", "en-us", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-us-nyc")
 EVAL_ACCENTS: Final = ("en", "en-us", "en-gb-x-gbcwmd")
 EVAL_VARIANTS: Final = ("m4", "f3", "Alex", "linda", "steph2", "miguel")
-VARIANTS: Final = tuple(
-    "m1 m2 m3 m5 m6 m7 m8 f1 f2 f4 f5 adam Alicia Andrea Andy Annie antonio aunty belinda benjamin boris caleb "
-    "david Denis Diogo ed edward Gene Gene2 gustave Henrique Hugo iven iven2 john kaukovalta Lee marcelo Marco "
-    "Mario max Michael michel Mike pablo paul pedro quincy rob robert steph steph3 zac anika klatt2 sandro "
-    "shelby travis victor norbert".split()
+VARIANTS: Final = words(
+    "m1 m2 m3 m5 m6 m7 m8 f1 f2 f4 f5 adam Alicia Andrea Andy Annie antonio aunty belinda benjamin "
+    "boris caleb david Denis Diogo ed edward Gene Gene2 gustave Henrique Hugo iven iven2 john "
+    "kaukovalta Lee marcelo Marco Mario max Michael michel Mike pablo paul pedro quincy rob robert "
+    "steph steph3 zac anika klatt2 sandro shelby travis victor norbert"
 )
 
 _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4  # espeak_PARAMETER
@@ -68,7 +69,7 @@ class Espeak:
         data = text.encode() + b"\0"
         call.espeak_Synth(data, len(data), 0, 0, 0, _CHARS_UTF8, None, None)
         call.espeak_Synchronize()
-        return np.concatenate(self._blocks).astype(np.float32) / 32768
+        return np.concatenate(self._blocks).astype(np.float32) / np.float32(32768)
 
     def phonemes(self, word: str) -> str:
         """The word in IPA letters as the voice `en` says it, without stress and length marks."""

@@ -1,8 +1,8 @@
 """Texts: commands with the tool call they ask for, general sentences, rows of random words, talk.
 
-Training and evaluation never share a text. Commands are split by what they ask for (tool and slot values), so
-that every way of saying a held-out combination is unseen; other texts are split by their own words. `split_of`
-decides by a checksum, so no list has to be kept.
+Training and evaluation never share a text. Commands are split by what they ask for (tool and slot values),
+so that every way of saying a held-out combination is unseen; other texts are split by their own words. A
+checksum decides (`split_of`), so no list has to be kept.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ Split = Literal["train", "eval"]
 HELD_OUT: Final = 8  # one text in eight is kept for evaluation
 
 ABOUT: Final = (
-    "I am the small demonstration model. I can set timers and alarms, switch lights, set the heating, play music, "
-    "take notes, do sums, ask for the weather, write down what I hear and answer simple questions about pictures."
+    "I am the small demonstration model. I can set timers and alarms, switch lights, set the heating, play "
+    "music, take notes, do sums, ask for the weather, write down what I hear and answer simple questions "
+    "about pictures."
 )
 """The answer to anything outside the model's abilities."""
 NO_TRANSLATION: Final = "I am the small demonstration model. I can't translate."
@@ -55,7 +56,7 @@ def _draw(rng: random.Random, split: Split, make: Callable[[random.Random], str]
     return text
 
 
-# Commands ------------------------------------------------------------------------------------------------------
+# Commands
 
 
 def _timer(rng: random.Random) -> Command:
@@ -209,14 +210,16 @@ def typed(rng: random.Random, asked: Command) -> str:
 
 
 def written(rng: random.Random, said: str) -> str:
-    """The same words as people type them: with or without capital letter and full stop."""
+    """The same words as people type them: with or without capital letter and mark at the end."""
+    question = said.split(" ", 1)[0] in _QUESTION_WORDS
     if rng.random() < 0.5:
         said = said[0].upper() + said[1:]
-    if rng.random() < 0.35:
-        said += rng.choice(".?!") if rng.random() < 0.3 else "."
+    if rng.random() < (0.6 if question else 0.35):
+        said += "?" if question and rng.random() < 0.85 else rng.choice("...!")
     return said
 
 
+_QUESTION_WORDS: Final = frozenset(w.words("what how which where who why when is am can do"))
 _NUMBERS: Final = {w.number(i): str(i) for i in range(100)}
 
 
@@ -236,7 +239,7 @@ def digits(text: str) -> str:
     return " ".join(out)
 
 
-# Other texts ---------------------------------------------------------------------------------------------------
+# Other texts
 
 
 def _thing(rng: random.Random, nouns: tuple[str, ...]) -> str:

@@ -1,18 +1,15 @@
-"""Trains the nano model: `python -m models.nano.train --out build/nano` runs every stage; each can be resumed.
+"""Trains the nano model: `python -m models.nano.train --out build/nano` runs every stage.
 
-Stages are limited by time, not by steps, so that a slower machine gives a weaker model instead of a longer wait;
-`--minutes` scales them. A stage saves every two minutes and, started again, goes on where it was.
+Stages are limited by time, not by steps, so that a slower machine gives a weaker model instead of a longer
+wait; `--minutes` sets it. A stage saves every two minutes and, started again, goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
-import math
 import os
 import random
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -20,87 +17,11 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from models import prompts
 from models.frontend import FrontEnd
-from models.nano import corpus, ctc, listen, network, rows, see, vision
-
-SAVE_EVERY: Final = 120.0  # seconds
-
-
-class Run:
-    """One stage's optimiser, clock, log and saved state."""
-
-    def __init__(self, out: Path, stage: str, minutes: float, modules: dict[str, nn.Module]) -> None:
-        self.path = out / f"{stage}.pt"
-        self.log = out / f"{stage}.jsonl"
-        self.modules = modules
-        self.seconds = 60 * minutes
-        self.spent = 0.0
-        self.steps = 0
-        self.groups: list[tuple[list[nn.Parameter], float]] = []
-
-    def train(
-        self,
-        groups: list[tuple[list[nn.Parameter], float]],
-        feed: Iterator[Any],
-        loss: Callable[[Any, float], dict[str, Tensor]],
-        measure: Callable[[], dict[str, Any]] | None = None,
-    ) -> None:
-        """Trains until the stage's time is over. `groups`: parameters and their peak learning rates."""
-        optimiser = torch.optim.AdamW(
-            [{"params": [p for p in ps if p.requires_grad], "peak": peak} for ps, peak in groups],
-            lr=0.0,
-            betas=(0.9, 0.98),
-            weight_decay=0.01,
-        )
-        if self.path.exists():
-            state = torch.load(self.path, weights_only=True)
-            for name, module in self.modules.items():
-                module.load_state_dict(state[name])
-            if "optimiser" in state:
-                optimiser.load_state_dict(state["optimiser"])
-            self.spent, self.steps = state["spent"], state["steps"]
-        saved = measured = mark = time.monotonic()
-        recent: dict[str, list[float]] = {}
-        while self.spent < self.seconds:
-            progress = self.spent / self.seconds
-            for group in optimiser.param_groups:
-                group["lr"] = group["peak"] * min(1, (self.steps + 1) / 150) * _cosine(progress)
-            losses = loss(next(feed), progress)
-            optimiser.zero_grad()
-            sum(losses.values(), torch.zeros(())).backward()
-            torch.nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)
-            optimiser.step()
-            self.steps += 1
-            now = time.monotonic()
-            self.spent, mark = self.spent + now - mark, now
-            for name, value in losses.items():
-                recent.setdefault(name, []).append(float(value.detach()))
-            if self.steps % 50 == 0:
-                self._note({k: round(sum(v) / len(v), 4) for k, v in recent.items()})
-                recent.clear()
-            if measure and now - measured > 300:
-                self._note(measure())
-                measured = mark = time.monotonic()
-            if now - saved > SAVE_EVERY:
-                self._save(optimiser)
-                saved = now
-        self._save(optimiser)
-        if measure:
-            self._note({**measure(), "final": 1})
-
-    def _note(self, what: dict[str, Any]) -> None:
-        with self.log.open("a") as file:
-            file.write(json.dumps({"step": self.steps, "minutes": round(self.spent / 60, 2), **what}) + "\n")
-
-    def _save(self, optimiser: torch.optim.Optimizer) -> None:
-        state = {name: module.state_dict() for name, module in self.modules.items()}
-        state |= {"optimiser": optimiser.state_dict(), "spent": self.spent, "steps": self.steps}
-        torch.save(state, self.path.with_suffix(".tmp"))
-        self.path.with_suffix(".tmp").replace(self.path)
-
-
-def _cosine(progress: float) -> float:
-    return 0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+from models.nano import corpus, ctc, listen, network, rows, see, speech, texts, vision
+from models.nano.run import Run
+from models.nano.wer import word_errors
 
 
 def _speech_feed(out: Path, rng: random.Random) -> Iterator[list[corpus.Utterance]]:
@@ -132,7 +53,7 @@ def stage_speech(out: Path, minutes: float) -> None:
                 read = heads.read(network.hear(model, *ctc.pad(batch))[0])
                 for utterance, text in zip(batch, read, strict=True):
                     pair = errors.setdefault(utterance.kind, [0, 0])
-                    pair[0] += ctc.word_errors(utterance.text, text)
+                    pair[0] += word_errors(utterance.text, text)
                     pair[1] += len(utterance.text.split())
         return {f"wer_{kind}": round(a / b, 4) for kind, (a, b) in errors.items()}
 
@@ -149,7 +70,7 @@ def _held_out_speech(out: Path, front: FrontEnd) -> list[corpus.Utterance]:
     """Held-out utterances in held-out voices, for the curves (the final report makes its own)."""
     path = out / "held.npz"
     if not path.exists():
-        corpus.make_shard(front, corpus.speech.Espeak(), 0, path, "eval", 240)
+        corpus.make_shard(front, speech.Espeak(), 0, path, split="eval", count=240)
     return corpus.read_shard(path)
 
 
@@ -194,22 +115,22 @@ def language_scores(model: Any, writer: rows.Writer, count: int = 24) -> dict[st
     prefix = rows.run_context(model, writer, "tools", None)
     found: dict[str, float] = {}
     makers: dict[str, Callable[[rows.Row], None]] = {}
-    for number, tool in enumerate(corpus.prompts.TOOLS):
+    for number, tool in enumerate(prompts.TOOLS):
 
         def command(row: rows.Row, number: int = number) -> None:
-            asked = corpus.texts.command(rng, "eval", number)
-            writer.turn(row, [corpus.texts.typed(rng, asked)], asked.call)
+            asked = texts.command(rng, "eval", number)
+            writer.turn(row, [texts.typed(rng, asked)], asked.call)
 
         makers[tool["name"]] = command
 
     def repeat(row: rows.Row, long: bool) -> None:
-        text = corpus.texts.row(rng, "eval")
+        text = texts.row(rng, "eval")
         asked = rows.stretched(writer, rng, text) if long else [f" {text}"]
         writer.turn(row, ["repeat:", *asked], text)
 
     makers["repeat"] = lambda row: repeat(row, False)
     makers["stretched"] = lambda row: repeat(row, True)
-    makers["outside"] = lambda row: writer.turn(row, [corpus.texts.outside(rng, "eval")], corpus.texts.ABOUT)
+    makers["outside"] = lambda row: writer.turn(row, [texts.outside(rng, "eval")], texts.ABOUT)
     for name, make in makers.items():
         made = [rows.Row() for _ in range(count)]
         for row in made:
@@ -265,8 +186,10 @@ def stage_listen(out: Path, minutes: float) -> None:
     rng = random.Random(os.getpid())
     quiet = listen.silence(front, rng, 300)
 
+    parts = listen.Listener(model, heads, lora, writer, front)
+
     def loss(batch: list[corpus.Utterance], progress: float) -> dict[str, Tensor]:
-        return listen.loss(model, heads, lora, writer, [*batch, rng.choice(quiet)], rng, progress)
+        return parts.loss([*batch, rng.choice(quiet)], rng, progress)
 
     modules: dict[str, nn.Module] = {"encoder": encoder, "heads": heads, "lora": lora, "projector": projector}
     Run(out, "listen", minutes, modules).train(
@@ -276,7 +199,7 @@ def stage_listen(out: Path, minutes: float) -> None:
         ],
         _speech_feed(out, rng),
         loss,
-        lambda: listen.scores(model, lora, writer, front, held),
+        lambda: parts.scores(held),
     )
 
 
@@ -298,12 +221,13 @@ def stage_see(out: Path, minutes: float) -> None:
     voices = see.Voices(ctc.load(out))
     held = see.Voices(_held_out_questions(out, front))
     rng = random.Random(os.getpid())
+    viewer = see.Viewer(model, lora, writer)
     modules: dict[str, nn.Module] = {"lora": lora, "heard": heard, "seen": seen, "separators": separators}
     Run(out, "see", minutes, modules).train(
         [([p for m in modules.values() for p in m.parameters()], 2e-3)],
         itertools.repeat(None),
-        lambda _, progress: see.loss(model, lora, writer, voices, rng, progress),
-        lambda: see.scores(model, lora, writer, held),
+        lambda _, progress: viewer.loss(voices, rng, progress),
+        lambda: viewer.scores(held),
     )
 
 
@@ -311,7 +235,7 @@ def _held_out_questions(out: Path, front: FrontEnd) -> list[corpus.Utterance]:
     """Every question about pictures three times in held-out voices."""
     path = out / "questions.npz"
     if not path.exists():
-        corpus.make_questions(front, corpus.speech.Espeak(), path)
+        corpus.make_questions(front, speech.Espeak(), path)
     return corpus.read_shard(path)
 
 

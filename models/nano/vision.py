@@ -1,7 +1,7 @@
-"""Stage 3: the vision encoder alone, told what stands in each of the 16x16 cells; the heads are dropped later.
+"""Stage 3: the vision encoder alone, told what stands in each of 16x16 cells; its heads are dropped later.
 
-Most of the time it looks at quarters of pictures (16x16 patches at their own positions), which costs a fifth and
-shows one or two whole shapes; then at whole pictures, where ranks and counts can be seen.
+Most of the time it looks at quarters of pictures (16x16 patches at their own positions), which costs a fifth
+and shows one or two whole shapes; then at whole pictures, where ranks and counts can be seen.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Heads(nn.Module):
         super().__init__()
         self.parts = nn.ModuleList(nn.Linear(shape.VISION_WIDTH, n) for n in (*pictures.CLASSES, _REGIONS))
 
-    def forward(self, cells: Tensor, labels: Tensor, local: bool) -> dict[str, Tensor]:
+    def losses(self, cells: Tensor, labels: Tensor, local: bool) -> dict[str, Tensor]:
         """Losses; cells [batch, h, w, width], labels [batch, h, w, 6]. Empty cells weigh a tenth."""
         losses: dict[str, Tensor] = {}
         for number, name in enumerate(("kind", "colour", "letter", "rank", "count", "place")):
@@ -69,14 +69,13 @@ def loss(model: Any, heads: Heads, rng: random.Random, progress: float) -> dict[
     """Losses on new pictures."""
     if progress > QUARTERS_UNTIL:
         pixels, labels = tensor([pictures.render(rng) for _ in range(6)])
-        return heads(network.see_cells(model, pixels), labels, local=False)
+        return heads.losses(network.see_cells(model, pixels), labels, local=False)
     pixels, labels = tensor([pictures.render(rng) for _ in range(24)])
     corner = 2 * rng.randint(0, 8), 2 * rng.randint(0, 8)  # in patches
     top, left = corner[0] * 14, corner[1] * 14
     cells = network.see_cells(model, pixels[:, :, top : top + 224, left : left + 224], corner)
     rows, columns = slice(corner[0] // 2, corner[0] // 2 + 8), slice(corner[1] // 2, corner[1] // 2 + 8)
-    found: dict[str, Tensor] = heads(cells, labels[:, rows, columns], local=True)
-    return found
+    return heads.losses(cells, labels[:, rows, columns], local=True)
 
 
 @torch.no_grad()

@@ -5,73 +5,76 @@ from __future__ import annotations
 from typing import Final
 
 
-def _w(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
+    """The words of a line of them."""
     return tuple(text.split())
 
 
-ONES: Final = _w(
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
+ONES: Final = words(
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen"
 )
-TENS: Final = _w("zero ten twenty thirty forty fifty sixty seventy eighty ninety")
+TENS: Final = words("zero ten twenty thirty forty fifty sixty seventy eighty ninety")
 
-NAMES: Final = _w(
-    "anna ben clara david emma frank grace henry julia kevin laura martin nina oliver paul rosa simon tina "
-    "victor wendy"
+NAMES: Final = words(
+    "anna ben clara david emma frank grace henry julia kevin laura martin nina oliver paul rosa simon "
+    "tina victor wendy"
 )
-PEOPLE: Final = _w(
-    "man woman boy girl child baby mother father sister brother friend doctor teacher farmer driver baker "
-    "king queen singer writer sailor nurse student neighbour soldier uncle aunt cousin"
+PEOPLE: Final = words(
+    "man woman boy girl child baby mother father sister brother friend doctor teacher farmer driver "
+    "baker king queen singer writer sailor nurse student neighbour soldier uncle aunt cousin"
 )
-ANIMALS: Final = _w(
-    "dog cat horse cow sheep goat pig duck goose chicken bird fish mouse rabbit fox wolf bear lion tiger monkey "
-    "snake frog spider elephant"
+ANIMALS: Final = words(
+    "dog cat horse cow sheep goat pig duck goose chicken bird fish mouse rabbit fox wolf bear lion "
+    "tiger monkey snake frog spider elephant"
 )
-THINGS: Final = _w(
-    "book letter paper pen box bag cup plate glass bottle knife fork spoon table chair bed door window wall "
-    "floor lamp clock picture mirror key phone camera radio piano guitar drum bell ball kite doll hat coat shirt "
-    "shoe sock ring watch rope stick stone hammer nail wheel car bus train boat bicycle engine map flag candle "
-    "basket blanket pillow towel brush soap ticket parcel ladder bucket umbrella computer newspaper"
+THINGS: Final = words(
+    "book letter paper pen box bag cup plate glass bottle knife fork spoon table chair bed door "
+    "window wall floor lamp clock picture mirror key phone camera radio piano guitar drum bell ball "
+    "kite doll hat coat shirt shoe sock ring watch rope stick stone hammer nail wheel car bus train "
+    "boat bicycle engine map flag candle basket blanket pillow towel brush soap ticket parcel ladder "
+    "bucket umbrella computer newspaper"
 )
-FOOD: Final = _w(
-    "bread butter cheese milk water tea coffee juice soup rice egg apple pear orange lemon cherry grape "
-    "banana tomato potato onion carrot bean salad cake sugar salt honey chocolate sandwich"
+FOOD: Final = words(
+    "bread butter cheese milk water tea coffee juice soup rice egg apple pear orange lemon cherry "
+    "grape banana tomato potato onion carrot bean salad cake sugar salt honey chocolate sandwich"
 )
-PLACES: Final = _w(
-    "house garden kitchen street road bridge river lake sea beach island mountain hill forest field farm village "
-    "town city market shop school church hospital station airport harbour office factory library museum theatre "
-    "park castle tower hotel restaurant"
+PLACES: Final = words(
+    "house garden kitchen street road bridge river lake sea beach island mountain hill forest field "
+    "farm village town city market shop school church hospital station airport harbour office factory "
+    "library museum theatre park castle tower hotel restaurant"
 )
 ROOMS: Final = (
-    *_w("kitchen bedroom bathroom hall garage office cellar garden attic nursery"),
+    *words("kitchen bedroom bathroom hall garage office cellar garden attic nursery"),
     "living room",
     "dining room",
 )
-CITIES: Final = _w(
-    "london paris berlin rome madrid vienna oslo dublin lisbon athens moscow tokyo boston chicago sydney cairo "
-    "prague warsaw geneva venice naples hamburg munich toronto"
+CITIES: Final = words(
+    "london paris berlin rome madrid vienna oslo dublin lisbon athens moscow tokyo boston chicago "
+    "sydney cairo prague warsaw geneva venice naples hamburg munich toronto"
 )
-ADJECTIVES: Final = _w(
-    "old young big small little tall short long new good bad happy sad angry tired hungry rich poor strong "
-    "clean dirty dry wet hot cold warm cool fast slow quiet loud bright dark heavy light soft hard sweet fresh "
-    "empty full open broken clever brave kind lazy famous strange beautiful friendly careful round wooden golden"
+ADJECTIVES: Final = words(
+    "old young big small little tall short long new good bad happy sad angry tired hungry rich poor "
+    "strong clean dirty dry wet hot cold warm cool fast slow quiet loud bright dark heavy light soft "
+    "hard sweet fresh empty full open broken clever brave kind lazy famous strange beautiful friendly "
+    "careful round wooden golden"
 )
-COLOURS: Final = _w("red green blue yellow purple orange black white")
-SHAPES: Final = _w("circle square triangle star cross ring")
-VERBS: Final = _w(
-    "sees finds takes brings carries holds likes loves wants buys sells makes breaks opens closes cleans paints "
-    "washes cooks eats drops throws catches hides shows keeps needs uses follows watches hears remembers forgets "
-    "moves pushes pulls lifts reads draws"
+COLOURS: Final = words("red green blue yellow purple orange black white")
+SHAPES: Final = words("circle square triangle star cross ring")
+VERBS: Final = words(
+    "sees finds takes brings carries holds likes loves wants buys sells makes breaks opens closes "
+    "cleans paints washes cooks eats drops throws catches hides shows keeps needs uses follows "
+    "watches hears remembers forgets moves pushes pulls lifts reads draws"
 )
-MOVES: Final = _w(
-    "walks runs goes comes sits stands sleeps waits works plays sings dances laughs cries swims flies falls "
-    "jumps climbs travels lives stays stops rests smiles"
+MOVES: Final = words(
+    "walks runs goes comes sits stands sleeps waits works plays sings dances laughs cries swims flies "
+    "falls jumps climbs travels lives stays stops rests smiles"
 )
-ADVERBS: Final = _w(
-    "slowly quickly quietly loudly often always never sometimes again today tomorrow tonight now soon early late "
-    "alone together outside inside here there carefully happily"
+ADVERBS: Final = words(
+    "slowly quickly quietly loudly often always never sometimes again today tomorrow tonight now soon "
+    "early late alone together outside inside here there carefully happily"
 )
-PREPOSITIONS: Final = _w("in on under near behind beside over across through around from to with without")
+PREPOSITIONS: Final = words("in on under near behind beside over across through around from to with without")
 TIMES: Final = (
     "in the morning",
     "in the evening",
@@ -97,11 +100,11 @@ TIMES: Final = (
     "last year",
     "next month",
 )
-WEATHER: Final = _w("rain snow wind sun storm cloud fog thunder ice")
-GENRES: Final = _w("jazz rock pop folk blues soul opera techno country classical swing metal")
-MOODS: Final = _w("slow fast quiet loud happy sad old new soft modern calm cheerful romantic")
-TASKS: Final = _w("call visit meet thank ask help pay")
-SHOPPING: Final = _w("buy order bring cook get fetch")
+WEATHER: Final = words("rain snow wind sun storm cloud fog thunder ice")
+GENRES: Final = words("jazz rock pop folk blues soul opera techno country classical swing metal")
+MOODS: Final = words("slow fast quiet loud happy sad old new soft modern calm cheerful romantic")
+TASKS: Final = words("call visit meet thank ask help pay")
+SHOPPING: Final = words("buy order bring cook get fetch")
 
 ALL: Final = tuple(
     sorted(
@@ -129,16 +132,21 @@ ALL: Final = tuple(
             *MOODS,
             *TASKS,
             *SHOPPING,
-            *_w(
+            *words(
                 "the a my his her our their this that some every is was are and but because when if not very"
             ),
-            *_w(
-                "set start timer alarm minutes minute for please wake me at note down write turn switch on off"
+            *words(
+                "set start timer alarm minutes minute for please wake me at note down write turn switch on"
+                " off"
             ),
-            *_w("play music what how many where which weather will it be plus minus times calculate"),
-            *_w("temperature degrees heating you can do who are hello thanks thank goodbye number bar word"),
-            *_w("left right top bottom middle tallest shortest colour shape shapes there picture say stands"),
-            *_w("could would i we they he she it need want know think tell hundred"),
+            *words("play music what how many where which weather will it be plus minus times calculate"),
+            *words(
+                "temperature degrees heating you can do who are hello thanks thank goodbye number bar word"
+            ),
+            *words(
+                "left right top bottom middle tallest shortest colour shape shapes there picture say stands"
+            ),
+            *words("could would i we they he she it need want know think tell hundred"),
         }
     )
 )
