@@ -294,8 +294,10 @@ def see_cells(model: Any, pixels: Tensor, corner: tuple[int, int] = (0, 0)) -> T
     """
     part = model.model.embed_tokens_extend.image_embed
     tower = part.img_processor
-    x = tower.embeddings.patch_embedding(pixels).flatten(2).transpose(1, 2)
     side = pixels.shape[-1] // 14
+    patches = pixels.view(-1, 3, side, 14, side, 14).permute(0, 2, 4, 1, 3, 5).reshape(-1, side * side, 588)
+    convolution = tower.embeddings.patch_embedding
+    x = F.linear(patches, convolution.weight.flatten(1), convolution.bias)
     places = tower.embeddings.position_embedding.weight.view(32, 32, -1)
     x = x + places[corner[0] : corner[0] + side, corner[1] : corner[1] + side].reshape(1, side * side, -1)
     for layer in tower.encoder.layers[: shape.VISION_LAYERS]:

@@ -89,7 +89,7 @@ def stage_language(out: Path, minutes: float) -> None:
                 for batch in rows.bucket([rows.short_row(writer, rng, "train") for _ in range(400)], rng):
                     yield "none", batch
                 continue
-            context: rows.Context = rng.choices(("tools", "plain", "none"), (6, 2, 2))[0]
+            context: rows.Context = rng.choices(("tools", "plain", "none"), (7, 2, 1))[0]
             made = [rows.typed_row(writer, rng, "train", context) for _ in range(160)]
             for batch in rows.bucket(made, rng):
                 yield context, batch

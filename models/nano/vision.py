@@ -73,7 +73,7 @@ def loss(model: Any, heads: Heads, rng: random.Random, progress: float) -> dict[
     pixels, labels = tensor([pictures.render(rng) for _ in range(24)])
     corner = 2 * rng.randint(0, 8), 2 * rng.randint(0, 8)  # in patches
     top, left = corner[0] * 14, corner[1] * 14
-    cells = network.see_cells(model, pixels[:, :, top : top + 224, left : left + 224], corner)
+    cells = network.see_cells(model, pixels[:, :, top : top + 224, left : left + 224].contiguous(), corner)
     rows, columns = slice(corner[0] // 2, corner[0] // 2 + 8), slice(corner[1] // 2, corner[1] // 2 + 8)
     return heads.losses(cells, labels[:, rows, columns], local=True)
 
