@@ -49,6 +49,7 @@ from models.errors import ContextError, EngineError, MediaError, PackageError
 from models.package import check
 
 ORIGINAL = 300  # tokens at which the RoPE factors change, in the package `crossing`
+CHANCES = [0.25, 0.15, 0.1, 0.3, 0.1, 0.1]  # of the six steps in the random conversations
 
 
 @pytest.fixture(scope="module")
@@ -398,3 +399,46 @@ def test_settings_are_validated() -> None:
     for options in ({"top_p": 0.0}, {"max_tokens": -1}, {"repetition_guard": 1}):
         with pytest.raises(ValueError, match=r"top_p|max_tokens|repetition"):
             GenerateOptions(**options)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_whatever_happens_the_reply_is_that_of_a_fresh_session(crossing: Path, seed: int) -> None:
+    """Append, generate, stop, rewind in any order, across the RoPE switch and changes of adapter."""
+    random = np.random.default_rng(seed)
+    said: list[Segment] = []
+    marks = [0]
+    replies = 0
+    with LocalSession(crossing, replace(ONE_THREAD, chunk=int(random.integers(5, 90)))) as session:
+        while replies < 8:
+            match random.choice(["text", "clip", "picture", "generate", "stop", "rewind"], p=CHANCES):
+                case "text":
+                    new: list[Segment] = question("t" * int(random.integers(1, 150)))
+                case "clip":
+                    new = question(clip(int(random.integers(3)), 1.5))
+                case "picture":
+                    new = question(picture(int(random.integers(3))))
+                case "rewind":
+                    place = int(random.choice(marks))
+                    marks = [m for m in marks if m <= place]
+                    session.rewind(place)
+                    del said[place:]
+                    continue
+                case "stop" if said:
+                    events = session.generate(GREEDY)
+                    seen = islice(events, int(random.integers(1, 12)))
+                    written = [e.id for e in seen if isinstance(e, Token)]
+                    events.close()
+                    said += [Reply(tuple(written))] if written else []
+                    continue
+                case _ if said:
+                    ids, _ = reply(session)
+                    assert ids == from_scratch(crossing, said)
+                    said.append(Reply(tuple(ids)))
+                    replies += 1
+                    continue
+                case _:
+                    continue
+            session.append(*new)
+            said += new
+            marks.append(len(said))
+            assert session.mark() == len(said)
