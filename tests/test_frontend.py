@@ -182,7 +182,7 @@ def test_sound_that_is_not_numbers(front: FrontEnd, value: float) -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(448, 448), (1, 1), (896, 448), (300, 900), (448, 896)])
 def test_picture_tokens(front: FrontEnd, width: int, height: int) -> None:
-    """256 + 1 + 16 for the whole picture, then the cells of the crops that are not padding, and a row end each."""
+    """256 + 1 + 16 for the whole picture; for the crops, their cells that are not padding and their rows."""
     picture = front.picture(png(width, height))
     down, across = (int(side) // 448 for side in picture.image_sizes[0])
     assert picture.pixel_values.shape[2:] == (3, 448, 448)
