@@ -298,6 +298,8 @@ def test_too_long_and_bad_input_change_nothing(package: Path) -> None:
         session.append(*question("hello"))
         with pytest.raises(ContextError, match="room for 600"):
             session.append(Text("more"), picture(1), picture(2))
+        with pytest.raises(ContextError, match="10,000,000 characters"):
+            session.append(Text("x" * 10_000_000))
         with pytest.raises(MediaError):
             session.append(Text("more"), Picture(b"no picture"))
         with pytest.raises(MediaError):

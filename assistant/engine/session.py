@@ -48,6 +48,9 @@ from models.frontend import FrontEnd
 
 _GREEDY = GenerateOptions()
 _DEFAULTS = EngineSettings()
+_LONGEST_TOKEN = (
+    16  # characters on average; a longer text isn't even tokenized, which takes seconds a megabyte
+)
 Logits = NDArray[np.float32]
 
 
@@ -152,6 +155,11 @@ class LocalSession:
             case Control(token):
                 return Words([self._front_end.control(token)])
             case Text(text):
+                if len(text) > _LONGEST_TOKEN * self.limit:
+                    raise ContextError(
+                        f"The text has {len(text):,} characters, but there is room for {self.limit:,} tokens.",
+                        "Shorten it.",
+                    )
                 with self._timed("tokenize"):
                     return Words(self._front_end.encode(text))
             case Reply(ids):
