@@ -157,7 +157,7 @@ class LocalSession:
             case Text(text):
                 if len(text) > _LONGEST_TOKEN * self.limit:
                     raise ContextError(
-                        f"The text has {len(text):,} characters, but there is room for {self.limit:,} tokens.",
+                        f"The text has {len(text):,} characters, but only {self.limit:,} tokens fit.",
                         "Shorten it.",
                     )
                 with self._timed("tokenize"):
