@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from assistant.engine.protocol import Clip, Picture
-from models.frontend import ClipInputs, PictureInputs
+
+if TYPE_CHECKING:  # the caller's process, which imports this too, does without genai
+    from models.frontend import ClipInputs, PictureInputs
 
 
 @dataclass
