@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from command import Aside
+from engine_package import small_package
 from virtual_audio import VirtualAudio, virtual_audio
 
 
@@ -13,3 +16,15 @@ def audio_server() -> Iterator[VirtualAudio]:
     """A virtual microphone and speaker for subprocesses (see `VirtualAudio.environment`)."""
     with virtual_audio() as audio:
         yield audio
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package with random weights: it answers quickly, and nonsense."""
+    return small_package(tmp_path_factory.mktemp("model") / "small")
+
+
+@pytest.fixture
+def aside(tmp_path: Path, small_model: Path) -> Aside:
+    """The `aside` command in an empty folder, with that package."""
+    return Aside(tmp_path, small_model)

@@ -1,0 +1,61 @@
+"""The command with a real (virtual) microphone and speaker."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+import numpy as np
+from command import Aside
+from virtual_audio import VirtualAudio, espeak
+
+from assistant.media.sound import load
+
+
+def with_devices(aside: Aside, audio: VirtualAudio) -> Aside:
+    names = ("PULSE_SERVER", "PULSE_COOKIE", "PULSE_RUNTIME_PATH")
+    return Aside(aside.folder, aside.model, {name: audio.environment[name] for name in names})
+
+
+def wait_for_recording(audio: VirtualAudio) -> None:
+    """Until somebody listens to the microphone."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        command = ["pactl", "list", "short", "source-outputs"]
+        if subprocess.run(command, env=audio.environment, capture_output=True, check=True).stdout.strip():
+            return
+        time.sleep(0.02)
+    raise TimeoutError("the microphone was not opened")
+
+
+def test_what_is_said_into_the_microphone_is_transcribed(aside: Aside, audio_server: VirtualAudio) -> None:
+    espeak("what colour is the circle in this picture", aside.path("said.wav"))
+    with with_devices(aside, audio_server).start("transcribe", "--mic", "--json") as process:
+        wait_for_recording(audio_server)
+        with audio_server.spoken_into_microphone(aside.path("said.wav")):
+            out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert '"end": 3.' in out or '"end": 4.' in out or '"end": 5.' in out
+
+
+def test_nobody_speaks(aside: Aside, audio_server: VirtualAudio) -> None:
+    refused = with_devices(aside, audio_server)("ask", "--mic").complaint()
+    assert "Nothing was heard." in refused
+
+
+def test_the_answer_comes_out_of_the_speaker(aside: Aside, audio_server: VirtualAudio) -> None:
+    with audio_server.recorded_speaker() as path:
+        result = with_devices(aside, audio_server)(
+            *("ask", "--say", "--tools", "off", "--max-tokens", "30", "one two three four")
+        )
+        time.sleep(0.2)  # the recorder's own delay
+    assert result.code == 0, result.err
+    assert np.abs(load(path).samples).max() > 0.02
+
+
+def test_doctor_names_the_devices(aside: Aside, audio_server: VirtualAudio) -> None:
+    result = with_devices(aside, audio_server)("doctor")
+    assert result.code == 0
+    assert "✓ microphone" in result.out
+    assert "✓ speaker" in result.out
+    assert "Everything is there." in result.out
