@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 from dataclasses import dataclass
@@ -124,23 +123,15 @@ def read_shard(path: Path) -> list[Utterance]:
     return [Utterance(part, *what) for part, what in zip(parts, said, strict=True)]
 
 
-def main() -> None:
-    """Makes the front end and then shards of speech, as many as asked for, skipping those that exist."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--out", type=Path, default=Path("build/nano"))
-    parser.add_argument("--shards", type=int, default=60)
-    options = parser.parse_args()
-    package = options.out / "front"
+def prepare(out: Path, shards: int) -> None:
+    """Makes the front end's files and then shards of speech, skipping what exists."""
+    package = out / "front"
     if not (package / "tokenizer.json").exists():
         shape.write_front_end(package, tokenizer_texts())
     front, espeak = FrontEnd(package), speech.Espeak()
-    folder = options.out / "speech"
+    folder = out / "speech"
     folder.mkdir(exist_ok=True)
-    for number in range(options.shards):
+    for number in range(shards):
         path = folder / f"{number:04}.npz"
         if not path.exists():
             make_shard(front, espeak, number, path)
-
-
-if __name__ == "__main__":
-    main()

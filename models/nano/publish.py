@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 from pathlib import Path
@@ -11,9 +12,20 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from models.export.build import Card, build
+from models.export.plan import PrecisionPlan
 from models.nano import network, shape
 
 TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer_config.json")
+HERE: Final = Path(__file__).parent
+DESCRIPTION: Final = (
+    "The small demonstration model: Phi-4-multimodal's architecture with 6 million parameters."
+)
+LIMITS: Final = (
+    "It knows about 600 English words and was trained on synthetic speech only.",
+    "It understands eight kinds of commands and simple questions about drawn shapes, words and bar charts.",
+    "It can't translate, summarize or talk about anything else.",
+)
 PROCESSOR_FILES: Final = ("vision_processor.json", "speech_processor.json")
 
 
@@ -64,6 +76,24 @@ def save(out: Path, target: Path) -> None:
         shutil.copy(out / "front" / name, target / name)
 
 
+def main() -> None:
+    """Writes the checkpoint and the package from the saved stages."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--out", type=Path, default=Path("build/nano"), help="where the stages are")
+    parser.add_argument("--checkpoint", type=Path, default=HERE / "checkpoint")
+    parser.add_argument("--package", type=Path, default=HERE / "package")
+    options = parser.parse_args()
+    save(options.out, options.checkpoint)
+    build(
+        options.checkpoint,
+        options.package,
+        PrecisionPlan.named("int8"),
+        card=Card("nano", DESCRIPTION, LIMITS),
+        dynamic_hd=shape.DYNAMIC_HD,
+        replace=True,
+    )
+
+
 def _save_adapter(lora: network.Lora, folder: Path) -> None:
     """A PEFT folder."""
     folder.mkdir()
@@ -84,3 +114,7 @@ def _save_adapter(lora: network.Lora, folder: Path) -> None:
         "target_modules": sorted(path.rpartition(".")[2] for path in shape.ADAPTED),
     }
     (folder / "adapter_config.json").write_text(json.dumps(settings, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

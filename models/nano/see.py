@@ -18,7 +18,7 @@ from models.nano import corpus, ctc, network, pictures, rows, shape, texts, visi
 from models.nano import words as w
 
 PICTURES: Final = 3  # a step
-ROWS: Final = 8  # a picture
+ROWS: Final = 12  # a picture
 WARM: Final = 0.04
 """The first part of the stage: the projector alone learns to name what the cells show, in word embeddings."""
 
@@ -124,7 +124,7 @@ class Viewer:
             cells = network.see_cells(self._model, pixels)
         if progress < WARM:
             return {"warm": self._warm_loss(cells, labels)}
-        context: rows.Context = rng.choices(("tools", "plain", "none"), (30, 30, 40))[0]
+        context: rows.Context = rng.choices(("tools", "plain", "none"), (15, 50, 35))[0]
         cache = self._start(rows.run_context(self._model, self._writer, context, self._lora), cells)
         clips: list[corpus.Utterance] = []
         made: list[rows.Row] = []

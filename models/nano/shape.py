@@ -9,6 +9,8 @@ from typing import Any, Final
 from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers import models as token_models
 
+from models.config import Phi4MMConfig
+from models.export import settings
 from models.frontend import AUDIO_ID, IMAGE_ID
 
 VOCABULARY: Final = 2048
@@ -37,6 +39,8 @@ ADAPTED: Final = ("self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", 
 AUDIO_WIDTH, AUDIO_BLOCKS, AUDIO_HEADS, AUDIO_FFN = 160, 5, 4, 320
 VISION_WIDTH, VISION_LAYERS, VISION_HEADS, VISION_FFN = 128, 3, 4, 384
 ORIGINAL_CONTEXT, CONTEXT = 4096, 8192
+DYNAMIC_HD: Final = 4
+"""The most crops of a picture: what is larger than 448x448 would only cost time."""
 
 
 def token_id(name: str) -> int:
@@ -132,9 +136,11 @@ def write_front_end(directory: Path, texts: list[str]) -> None:
             "chat_template": _TEMPLATE,
         },
     )
-    _write(directory / "genai_config.json", _genai_config())
-    _write(directory / "vision_processor.json", _VISION_PROCESSOR)
-    _write(directory / "speech_processor.json", _SPEECH_PROCESSOR)
+    _write(directory / "config.json", checkpoint_config())
+    config = Phi4MMConfig.read(directory)
+    _write(directory / "genai_config.json", settings.genai_config(config))
+    _write(directory / "vision_processor.json", settings.vision_processor(DYNAMIC_HD))
+    _write(directory / "speech_processor.json", settings.speech_processor())
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
@@ -147,130 +153,3 @@ _TEMPLATE: Final = (
     "{{ '<|tool|>' + message['tools'] + '<|/tool|>' }}{% endif %}{{ '<|end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-
-
-def _genai_config() -> dict[str, Any]:
-    return {
-        "model": {
-            "type": "phi4mm",
-            "bos_token_id": token_id("<|endoftext|>"),
-            "eos_token_id": [token_id("<|end|>"), token_id("<|endoftext|>")],
-            "pad_token_id": token_id("<|endoftext|>"),
-            "vocab_size": VOCABULARY,
-            "context_length": CONTEXT,
-            "decoder": {
-                "session_options": {"log_id": "onnxruntime-genai", "provider_options": []},
-                "filename": "phi-4-mm-text.onnx",
-                "head_size": HEAD,
-                "hidden_size": WIDTH,
-                "num_attention_heads": HEADS,
-                "num_hidden_layers": LAYERS,
-                "num_key_value_heads": KV_HEADS,
-                "inputs": {
-                    "inputs_embeds": "inputs_embeds",
-                    "attention_mask": "attention_mask",
-                    "past_key_names": "past_key_values.%d.key",
-                    "past_value_names": "past_key_values.%d.value",
-                },
-                "outputs": {
-                    "logits": "logits",
-                    "present_key_names": "present.%d.key",
-                    "present_value_names": "present.%d.value",
-                },
-            },
-            "vision": {
-                "filename": "phi-4-mm-vision.onnx",
-                "config_filename": "vision_processor.json",
-                "inputs": {
-                    "pixel_values": "pixel_values",
-                    "attention_mask": "image_attention_mask",
-                    "image_sizes": "image_sizes",
-                },
-                "outputs": {"image_features": "image_features"},
-            },
-            "speech": {
-                "filename": "phi-4-mm-speech.onnx",
-                "config_filename": "speech_processor.json",
-                "inputs": {
-                    "audio_embeds": "audio_embeds",
-                    "attention_mask": "audio_attention_mask",
-                    "audio_sizes": "audio_sizes",
-                    "audio_projection_mode": "audio_projection_mode",
-                },
-                "outputs": {"audio_features": "audio_features"},
-            },
-            "embedding": {
-                "filename": "phi-4-mm-embedding.onnx",
-                "inputs": {
-                    "input_ids": "input_ids",
-                    "image_features": "image_features",
-                    "audio_features": "audio_features",
-                },
-                "outputs": {"inputs_embeds": "inputs_embeds"},
-            },
-        },
-        "search": {"do_sample": False, "max_length": CONTEXT, "past_present_share_buffer": True, "top_k": 1},
-    }
-
-
-def _step(name: str, kind: str, **more: Any) -> dict[str, Any]:
-    return {"operation": {"name": name, "type": kind, **more}}
-
-
-_VISION_PROCESSOR: Final = {
-    "processor": {
-        "name": "phi_4_vision_processor",
-        "transforms": [
-            _step("decode_image", "DecodeImage", attrs={"color_space": "RGB"}),
-            _step(
-                "phi4_vision_dynamic_preprocess",
-                "Phi4VisionDynamicPreprocess",
-                attrs={"dynamic_hd": 4, "dyhd_base_resolution": 448},
-            ),
-            _step("rescale", "Rescale", inputs=[":0"]),
-            _step("normalize", "Normalize", attrs={"mean": [0.5] * 3, "std": [0.5] * 3}),
-            _step(
-                "phi4_vision_processor",
-                "Phi4VisionProcessor",
-                inputs=[":0", "phi4_vision_dynamic_preprocess:1"],
-                attrs={"dyhd_base_resolution": 448, "interpolation": "CUBIC"},
-            ),
-        ],
-        "output_aligner": "phi4-vision-aligner",
-    }
-}
-_SPEECH_PROCESSOR: Final = {
-    "feature_extraction": {
-        "sequence": [
-            _step("audio_decoder", "AudioDecoderEx", attrs={"target_sample_rates": [8000, 16000]}),
-            _step(
-                "phi_4_audio_embed",
-                "Phi4AudioEmbed",
-                attrs={
-                    "audio_compression_rate": 8,
-                    "stft_normal/n_fft": 512,
-                    "stft_normal/frame_length": 400,
-                    "stft_normal/hop_length": 160,
-                    "stft_normal/win_fn": "hamming",
-                    "logmel/chunk_size": 30,
-                    "logmel/hop_length": 160,
-                    "logmel/n_fft": 512,
-                    "logmel/n_mel": 80,
-                    "logmel/feature_first": 0,
-                    "logmel/no_padding": 1,
-                    "stft_normal_8k/n_fft": 256,
-                    "stft_normal_8k/frame_length": 200,
-                    "stft_normal_8k/hop_length": 80,
-                    "stft_normal_8k/win_fn": "hamming",
-                    "logmel_8k/chunk_size": 30,
-                    "logmel_8k/hop_length": 80,
-                    "logmel_8k/n_fft": 512,
-                    "logmel_8k/n_mel": 80,
-                    "logmel_8k/feature_first": 0,
-                    "logmel_8k/no_padding": 1,
-                },
-            ),
-        ],
-        "output_aligner": "phi4-audio-aligner",
-    }
-}

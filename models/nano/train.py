@@ -240,12 +240,13 @@ def _held_out_questions(out: Path, front: FrontEnd) -> list[corpus.Utterance]:
 
 
 STAGES: Final[dict[str, tuple[Callable[[Path, float], None], float]]] = {
-    "speech": (stage_speech, 30),
-    "language": (stage_language, 25),
-    "vision": (stage_vision, 20),
-    "listen": (stage_listen, 35),
-    "see": (stage_see, 30),
+    "speech": (stage_speech, 33),
+    "language": (stage_language, 39),
+    "vision": (stage_vision, 12),
+    "listen": (stage_listen, 28),
+    "see": (stage_see, 28),
 }
+SHARDS: Final = 80  # of 500 utterances
 
 
 def main() -> None:
@@ -256,6 +257,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="for the stage, or for each")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    corpus.prepare(options.out, SHARDS)
     for name in [options.stage] if options.stage else STAGES:
         run, minutes = STAGES[name]
         run(options.out, options.minutes or minutes)
