@@ -127,7 +127,8 @@ class RandomCheckpoint:
 
     @cached_property
     def _shapes(self) -> dict[str, Shape]:
-        shapes = {n: s for n, s in expected(self.config).items() if n not in unused(self.config)}
+        needless = unused(self.config)
+        shapes = {n: s for n, s in expected(self.config).items() if n not in needless}
         for adapter in self.adapters.values():
             shapes |= adapter.tensors(text_projections(self.config))
         return shapes

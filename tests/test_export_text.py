@@ -10,13 +10,17 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import tiny
+import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
+from transformers import Phi4MultimodalConfig
+from transformers.models.phi4_multimodal.modeling_phi4_multimodal import Phi4MultimodalRotaryEmbedding
 
 from models.checkpoint import Checkpoint
 from models.export.embedding import write_embedding
 from models.export.quantize import Precision
-from models.export.text import TextPrecision, write_text
+from models.export.text import TextPrecision, rotary_cache, write_text
+from models.random_weights import REAL
 
 ort.set_default_logger_severity(3)
 Floats = NDArray[np.float32]
@@ -190,6 +194,24 @@ def test_heads_too_small_for_the_fused_rotation(adapters: Any, tmp_path: Path) -
         decoder.run(np.ascontiguousarray(x[:, :-1]))
         got = decoder.run(np.ascontiguousarray(x[:, -1:]))
         np.testing.assert_allclose(got, tiny.logits(model, x), atol=1e-4)
+
+
+def test_rotary_rows_of_the_real_shape_up_to_the_last_position() -> None:
+    """The published factors and 131,072 positions, against transformers' own module."""
+    factors = {"short_factor": [1.0] * 48, "long_factor": list(REAL.rope.long_factor)}
+    settings: dict[str, Any] = {
+        "num_attention_heads": 24,
+        "partial_rotary_factor": 0.75,
+        "rope_scaling": {"type": "longrope", **factors},
+    }
+    reference = Phi4MultimodalConfig(**settings)
+    module = Phi4MultimodalRotaryEmbedding(reference)
+    cos, sin = rotary_cache(REAL)
+    for first, positions in ((0, [0, 1, 777, 4095]), (4096, [0, 1, 4096, 50_000, 131_071])):
+        wanted = module(torch.zeros(1), torch.tensor([positions]))
+        rows = [first + p for p in positions]
+        for mine, theirs in zip((cos, sin), wanted, strict=True):
+            np.testing.assert_allclose(mine[rows], theirs[0, :, :48].numpy(), atol=1e-4)
 
 
 # --- the embedding graph

@@ -118,7 +118,7 @@ class _Watched:
         shapes = expected(inner.config)
         for adapter in inner.adapters.values():
             shapes |= adapter.tensors({n.removesuffix(".weight"): s for n, s in shapes.items()})
-        self.sizes = {name: math.prod(shapes[name]) for name in inner.names()}
+        self.sizes = {name: math.prod(shapes.get(name, ())) for name in inner.names()}
         # a tied embedding is read for both the embedding and the text graph
         twice = self.sizes["model.embed_tokens.weight"] if inner.config.tied_embeddings else 0
         self.total = sum(self.sizes[name] for name in inner.unread()) + twice

@@ -56,10 +56,9 @@ def rotary_cache(config: Phi4MMConfig) -> tuple[NDArray[np.float32], NDArray[np.
         (rope.short_factor, config.original_max_position_embeddings),
         (rope.long_factor, config.max_position_embeddings),
     ):
-        # float32 throughout, as the model was trained: at position 100,000 the roundings are visible
-        frequencies = np.float32(1.0) / (
-            np.asarray(factors, np.float32) * np.float32(rope.theta) ** exponents
-        ).astype(np.float32)
+        # rounded to float32 where the reference is: at position 100,000 one more rounding is visible
+        steps = (rope.theta ** exponents.astype(np.float64)).astype(np.float32)
+        frequencies = np.float32(1.0) / (np.asarray(factors, np.float32) * steps)
         tables.append(np.arange(length, dtype=np.float32)[:, None] * frequencies[None, :])
     angles = np.concatenate(tables)
     factor = np.float32(rope.attention_factor)
