@@ -230,6 +230,20 @@ def test_tokenizer_with_other_placeholders_is_refused(folders: dict[str, Path], 
     assert [f.name for f in tmp_path.iterdir()] == ["c"]
 
 
+def test_tensor_that_no_graph_uses_is_named(folders: dict[str, Path], tmp_path: Path) -> None:
+    class WithOneMore(RandomCheckpoint):
+        def names(self) -> set[str]:
+            return super().names() | {"model.surprise.weight"}
+
+        def unread(self) -> set[str]:
+            return super().unread() | {"model.surprise.weight"}
+
+    config = shortened(Phi4MMConfig.read(folders["native"]), 2)
+    with pytest.raises(CheckpointError, match=r"No graph used 1 .* model\.surprise\.weight"):
+        build(WithOneMore(config, 0, {"vision": 4}), tmp_path / "p", FP32)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_unknown_plan() -> None:
     with pytest.raises(ValueError, match="int3"):
         PrecisionPlan.named("int3")
