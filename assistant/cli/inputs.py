@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from assistant.cli.console import Status
+from assistant.cli.console import Status, note
 from assistant.engine.prompt import Part
 from assistant.engine.protocol import Clip, Picture
 from models.errors import MediaError
@@ -66,7 +66,7 @@ def spoken() -> Clip:
     from assistant.voice.microphone import Microphone, listen
 
     with Microphone() as microphone:
-        Status.show("Speak now.")
+        note("Speak now.")
         heard = listen(microphone, on_level=_show_level)
     Status.clear()
     if heard.is_silent:
@@ -78,7 +78,7 @@ def spoken() -> Clip:
 
 def _show_level(dbfs: float, speaking: bool) -> None:
     bar = "█" * max(0, round((dbfs + 70) / 2.5))
-    Status.show(f"{'Listening' if speaking else 'Speak now'}  {bar}")
+    Status.show(f"{'Listening' if speaking else 'Waiting':<10} {bar}")
 
 
 def is_silent(clip: Clip) -> bool:
