@@ -48,6 +48,8 @@ need_packages() {
 # Bring .venv to the versions of a lock file and the project itself. A stamp makes the second time quick.
 # $1: lock file. An environment with more in it is left as it is.
 need_environment() {
+    # A virtual environment does not survive a move of its folder.
+    [ "$(cat .venv/aside-folder 2>/dev/null || pwd)" = "$(pwd)" ] || rm -rf .venv
     wanted=$(cat "$1" pyproject.toml | cksum)
     stamp=".venv/aside-$(basename "$1" .txt).stamp"
     if [ -x .venv/bin/aside ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
@@ -55,6 +57,7 @@ need_environment() {
         say "Making the virtual environment .venv"
         "$python" -m venv --clear .venv
     fi
+    pwd >.venv/aside-folder
     say "Installing the locked versions of $1 (the first time, this takes some minutes)"
     log=.venv/aside-install.log
     pip="-m pip install --disable-pip-version-check --no-input"

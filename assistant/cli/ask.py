@@ -177,6 +177,8 @@ def _interactive(chat: _Chat, answered: bool) -> int:
                     waiting.append(inputs.recording(Path(rest.strip())))
                 case "/mic":
                     waiting.append(inputs.spoken())
+                case _ if word.startswith("/"):
+                    raise MediaError(f"{word} is no command.", _CHAT_HELP)
                 case "":
                     if not waiting:
                         continue
@@ -237,7 +239,13 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
     answer.add_argument("--say-to", metavar="FILE", help="speak it into a WAV file")
     answer.add_argument("--transcript", action="store_true", help="show what was understood of recordings")
     options.add_json(answer)
-    answer.add_argument("--max-tokens", type=options.number(1, 131072, whole=True), default=512, metavar="N")
+    answer.add_argument(
+        "--max-tokens",
+        type=options.number(1, 131072, whole=True),
+        default=512,
+        metavar="N",
+        help="its length (default: 512)",
+    )
     answer.add_argument(
         "--temperature",
         type=options.number(0, 10),
@@ -245,8 +253,20 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="T",
         help="0 is always the likeliest",
     )
-    answer.add_argument("--top-p", type=options.number(1e-6, 1), default=1.0, metavar="P")
-    answer.add_argument("--seed", type=options.number(0, 2**32 - 1, whole=True), default=0, metavar="N")
+    answer.add_argument(
+        "--top-p",
+        type=options.number(1e-6, 1),
+        default=1.0,
+        metavar="P",
+        help="sample among the likeliest words that together have this probability",
+    )
+    answer.add_argument(
+        "--seed",
+        type=options.number(0, 2**32 - 1, whole=True),
+        default=0,
+        metavar="N",
+        help="of the sampling",
+    )
     talk = parser.add_argument_group("the conversation")
     talk.add_argument("--interactive", action="store_true", help="several turns, from standard input")
     talk.add_argument("--system", metavar="TEXT", default=SYSTEM_PROMPT, help="instead of the system prompt")

@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -157,6 +156,3 @@ def _calls(parts: list[str] | None) -> list[dict[str, Any]]:
         return [{"name": "", "unreadable": text}]
     found = value if isinstance(value, list) else [value]
     return [c if isinstance(c, dict) else {"name": "", "unreadable": text} for c in found]
-
-
-Opened = AbstractContextManager[Session]

@@ -45,8 +45,9 @@ def _action(
     run: Callable[[argparse.Namespace], int],
     *more: Callable[[argparse.ArgumentParser], None],
 ) -> None:
+    sentence = f"{help_text[:1].upper()}{help_text[1:]}."
     parser = commands.add_parser(
-        name, help=help_text, description=help_text, formatter_class=options.Formatter
+        name, help=help_text, description=sentence, formatter_class=options.Formatter
     )
     parser.set_defaults(run=run)
     for add in more:
@@ -111,12 +112,10 @@ def _described(info: PackageInfo) -> dict[str, Any]:
 
 
 def _build_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "paths",
-        nargs="+",
-        metavar="CHECKPOINT OUT",
-        help="the checkpoint's folder (not with --random), the new one",
+    parser.usage = (
+        "aside models build [OPTIONS] CHECKPOINT OUT\n       aside models build --random [OPTIONS] OUT"
     )
+    parser.add_argument("paths", nargs="+", metavar="FOLDER", help="the checkpoint's folder, and the new one")
     parser.add_argument(
         "--precision", choices=("fp32", "fp16", "int8", "int4"), default="int4", help="(default: int4)"
     )

@@ -25,13 +25,6 @@ def portaudio() -> Any:
         ) from error
 
 
-def look_again() -> None:
-    """Find devices that were plugged in since; ends all streams."""
-    audio = portaudio()
-    audio._terminate()
-    audio._initialize()
-
-
 def names(kind: str) -> list[str]:
     """The names of all devices for ``input`` or ``output``, the default one first. Raises DeviceError."""
     audio = portaudio()
