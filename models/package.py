@@ -50,7 +50,7 @@ class PackageInfo:
 
     ``graphs`` has the file names of text, vision, speech and embedding; ``files`` the sizes in bytes.
     Lengths are in tokens. The KV cache takes float32 [1, kv_heads, length, head_size] twice for each of
-    ``layers``.
+    ``layers``. Longer recordings are transcribed in pieces of ``clip_seconds``.
     """
 
     path: Path
@@ -68,6 +68,7 @@ class PackageInfo:
     hidden_size: int
     vocab_size: int
     adapter_input: str
+    clip_seconds: float = 30.0
 
     @property
     def bytes(self) -> int:
@@ -239,6 +240,7 @@ def _info(
             hidden_size=_positive(decoder["hidden_size"]),
             vocab_size=_positive(model["vocab_size"]),
             adapter_input=str(manifest.get("adapter_input", "")),
+            clip_seconds=float(min(1800.0, max(1.0, manifest.get("clip_seconds", 30.0)))),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PackageError(

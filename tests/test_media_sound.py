@@ -73,8 +73,28 @@ def test_pieces_are_cut_in_the_pauses_and_are_the_whole(tmp_path: Path) -> None:
     assert all(part.seconds <= 30 for part in parts)
     assert len(parts) == 4
     for part in parts[:-1]:
-        assert np.abs(part.samples[-800:]).max() == 0, "the cut is not in a pause"
+        assert np.abs(part.samples[-3000:]).max() == 0, "the cut is not in the middle of a pause"
+    for part in parts[1:]:
+        assert np.abs(part.samples[:3000]).max() == 0
     np.testing.assert_array_equal(np.concatenate([p.samples for p in parts]), samples)
+
+
+def test_pieces_without_a_pause_end_where_it_is_quietest(tmp_path: Path) -> None:
+    samples = tone(16000, 100.0)
+    samples[16000 * 25 : 16000 * 25 + 6400] *= 0.3
+    parts = list(sound.pieces(write(tmp_path / "a.wav", samples, 16000, "FLOAT"), longest=30))
+    assert parts[0].seconds == pytest.approx(25.2, abs=0.05)
+    assert all(20 <= part.seconds <= 30 for part in parts[:-1])
+    np.testing.assert_array_equal(np.concatenate([p.samples for p in parts]), samples)
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.5, 1.0, 3.0])
+@pytest.mark.parametrize("value", [0.0, 0.2])
+def test_pieces_of_odd_recordings_come_to_an_end(tmp_path: Path, seconds: float, value: float) -> None:
+    samples = np.full(round(16000 * seconds) + 7, value, np.float32)
+    parts = list(sound.pieces(write(tmp_path / "a.wav", samples, 16000, "FLOAT"), longest=1.0))
+    assert sum(part.samples.size for part in parts) == samples.size
+    assert all(0 < part.seconds <= 1 for part in parts)
 
 
 def test_silence_is_known(tmp_path: Path) -> None:

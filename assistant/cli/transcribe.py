@@ -15,6 +15,7 @@ from assistant.cli import conversation, inputs, options
 from assistant.cli.console import STOPPED, Output, Status, stoppable
 from assistant.engine import prompt
 from assistant.engine.protocol import Clip, Session
+from models import package
 from models.errors import MediaError
 from models.prompts import LANGUAGES, SEPARATOR, TRANSCRIBE, transcribe_and_translate
 from models.prompts import translate as translation_of
@@ -93,7 +94,7 @@ def _run(given: argparse.Namespace, output: Output, handle: _Handle) -> _Result:
     """Give every piece that is not silent to ``handle``; it returns False when it was stopped."""
     path = options.find_package(given.model)
     result = _Result()
-    pieces = _pieces(given)
+    pieces = _pieces(given, package.check(path).clip_seconds)
     first = next(pieces)  # before the model, so that a wrong name costs no wait
     at, began = 0.0, time.monotonic()
     with conversation.open_model(path) as session, stoppable() as cancel:
@@ -167,13 +168,13 @@ class _Split:
             self._output.text(rest.lstrip())
 
 
-def _pieces(given: argparse.Namespace) -> Iterator[Clip]:
+def _pieces(given: argparse.Namespace, longest: float) -> Iterator[Clip]:
     if given.mic:
         yield inputs.spoken()
         return
     from assistant.media import sound
 
-    for piece in sound.pieces(Path(given.file), given.piece):
+    for piece in sound.pieces(Path(given.file), given.piece or longest):
         yield Clip(piece.samples, piece.rate)
 
 
@@ -200,9 +201,8 @@ def _read(command: str, description: str, examples: str, arguments: Sequence[str
     parser.add_argument(
         "--piece",
         type=options.number(1, 1800),
-        default=30.0,
         metavar="SECONDS",
-        help="how much the model hears at once; cut in pauses (default: 30)",
+        help="how much the model hears at once; cut in pauses (default: what suits the model)",
     )
     options.add_json(parser)
     options.add_model(parser)

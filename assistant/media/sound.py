@@ -27,6 +27,7 @@ LONGEST: Final = 2 * 3600.0  # s, of `load`: the context holds 2 h 54 min of sou
 LONGEST_FILE: Final = 24 * 3600.0  # s, of `pieces`
 SILENCE: Final = 1e-4  # -80 dBFS: below this nothing was recorded
 FORMATS: Final = frozenset(("WAV", "WAVEX", "RF64", "W64", "FLAC", "MP3", "OGG", "AIFF", "CAF", "AU"))
+_PAUSE: Final = 20  # rows of 20 ms: 0.4 s, longer than between words
 _BLOCK: Final = 1 << 16  # frames read at once
 _CONVERT: Final = "Use a WAV, FLAC, MP3 or Ogg file."
 
@@ -58,15 +59,15 @@ def load(path: Path) -> Sound:
 def pieces(path: Path, longest: float = 30.0) -> Iterator[Sound]:
     """A file of up to a day, mono at 16 kHz, in pieces of at most ``longest`` seconds.
 
-    The cuts are where it is quietest in the last third of a piece, so that words stay whole. Raises
-    MediaError, also in the middle of a file that turns out to be damaged.
+    A piece ends in its last pause, or where it is quietest, so that words stay whole. Raises MediaError,
+    also in the middle of a file that turns out to be damaged.
     """
     size = round(longest * RATE)
     held = np.empty(0, np.float32)
     for block in _blocks(path, LONGEST_FILE):
         held = np.concatenate((held, block))
         while held.size > size:
-            at = _quietest(held[:size])
+            at = _cut(held[:size])
             yield Sound(held[:at])
             held = held[at:]
     yield Sound(held)
@@ -114,7 +115,7 @@ def _blocks(path: Path, longest: float) -> Iterator[Samples]:
     if not read:
         raise MediaError(f"{name} holds no sound.", "Record or choose another file.")
     if read < promised:
-        raise _cut(name)
+        raise _ends_early(name)
 
 
 def _opened(path: Path) -> Any:
@@ -135,12 +136,12 @@ def _opened(path: Path) -> Any:
     try:
         file = soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a name that means raw samples
-        raise (_cut(name) if cut else MediaError(f"{name} is no sound file.", _CONVERT)) from error
+        raise (_ends_early(name) if cut else MediaError(f"{name} is no sound file.", _CONVERT)) from error
     try:
         if file.format not in FORMATS:
             raise MediaError(f"{name} is a {file.format} file.", _CONVERT)
         if cut:
-            raise _cut(name)
+            raise _ends_early(name)
         if file.samplerate < 1000 or file.channels > 64:
             raise MediaError(
                 f"{name} has {file.channels} channels at {file.samplerate} Hz, which is no speech.", _CONVERT
@@ -151,7 +152,7 @@ def _opened(path: Path) -> Any:
     return file
 
 
-def _cut(name: str) -> MediaError:
+def _ends_early(name: str) -> MediaError:
     return MediaError(f"{name} is cut short: its end is missing.", "Get or record the file again.")
 
 
@@ -168,14 +169,28 @@ def _duration(seconds: float) -> str:
     return f"{hours:,} h {minutes} min" if hours else f"{minutes} min"
 
 
-def _quietest(samples: Samples) -> int:
-    """Where to cut: the middle of the quietest 0.2 s in the last third."""
-    step = RATE // 50
-    start = samples.size * 2 // 3
-    tail = samples[start : start + (samples.size - start) // step * step]
-    energy = np.square(tail.reshape(-1, step)).sum(axis=1)
-    window = min(10, energy.size)
-    if not window:
-        return int(samples.size)
-    quiet = int(np.convolve(energy, np.ones(window, np.float32), "valid").argmin())
-    return int(start + (quiet + window / 2) * step)
+def _cut(samples: Samples) -> int:
+    """Where to end a piece: in its last pause (but not in the first quarter), else where it is quietest.
+
+    A pause is 0.4 s that are 30 dB below the loud parts.
+    """
+    step = RATE // 50  # 20 ms
+    rows = samples[: samples.size // step * step].reshape(-1, step)
+    level = 10 * np.log10(np.square(rows).mean(axis=1) + 1e-10)
+    window = min(_PAUSE, level.size)
+    loudest = np.lib.stride_tricks.sliding_window_view(level, window).max(axis=1)
+    first = min(level.size // 4, loudest.size - 1)
+    quiet = np.percentile(level, 95) - 30
+    pauses = np.flatnonzero(loudest[first:] < quiet)
+    if pauses.size:
+        # All windows of the last pause follow each other; its middle is between its first and its last one.
+        last = first + int(pauses[-1])
+        start = last
+        while start > first and loudest[start - 1] < quiet:
+            start -= 1
+        row = (start + last + window) // 2
+    else:
+        first = min(level.size * 2 // 3, loudest.size - 1)
+        mean = np.convolve(level, np.ones(window) / window, "valid")
+        row = first + int(mean[first:].argmin()) + window // 2
+    return int(max(step, row * step))

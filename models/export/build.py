@@ -39,11 +39,12 @@ TOKENIZER_LIMIT = 64 * 2**20  # bytes
 
 @dataclass(frozen=True)
 class Card:
-    """What ``aside.json`` says about a package to people."""
+    """What ``aside.json`` says about a package to people, and how long a clip it hears well (seconds)."""
 
     name: str
     description: str = ""
     limits: Sequence[str] = field(default_factory=tuple)
+    clip_seconds: float = 30.0
 
 
 def build(
@@ -208,6 +209,7 @@ def _card(card: Card, checkpoint: Tensors, precision: PrecisionPlan, files: dict
         "name": card.name,
         "description": card.description,
         "limits": list(card.limits),
+        "clip_seconds": card.clip_seconds,
         "precision": precision.summary(),
         "context_length": config.max_position_embeddings,
         "original_max_position_embeddings": config.original_max_position_embeddings,

@@ -26,6 +26,7 @@ LIMITS: Final = (
     "It understands eight kinds of commands and simple questions about drawn shapes, words and bar charts.",
     "It can't translate, summarize or talk about anything else.",
 )
+CLIP_SECONDS: Final = 6.0  # one sentence
 PROCESSOR_FILES: Final = ("vision_processor.json", "speech_processor.json")
 
 
@@ -88,7 +89,7 @@ def main() -> None:
         options.checkpoint,
         options.package,
         PrecisionPlan.named("int8"),
-        card=Card("nano", DESCRIPTION, LIMITS),
+        card=Card("nano", DESCRIPTION, LIMITS, CLIP_SECONDS),
         dynamic_hd=shape.DYNAMIC_HD,
         replace=True,
     )
