@@ -89,20 +89,20 @@ def stretched(writer: Writer, rng: random.Random, text: str) -> list[int | Gap |
 def typed_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Split, context: Context) -> None:
     """One typed turn of any kind that makes sense in `context`."""
     kind = rng.random()
-    if context == "tools" and kind < 0.6:
+    if context == "tools" and kind < 0.7:
         asked = texts.command(rng, split)
         writer.turn(row, [texts.typed(rng, asked)], asked.call)
         if rng.random() < 0.15:
             result, answer = texts.tool_result(rng)
             writer.result(row, result, answer)
-    elif kind < 0.78 if context == "tools" else kind < 0.65:
+    elif kind < 0.85 if context == "tools" else kind < 0.65:
         text = texts.row(rng, split) if rng.random() < 0.75 else texts.general(rng, split)
         instruction = rng.choice(("repeat", "repeat this", "say"))
         if rng.random() < 0.5:
             writer.turn(row, [f"{instruction}:", *stretched(writer, rng, text)], text)
         else:
             writer.turn(row, [f"{instruction}: {text}"], text)
-    elif kind < 0.88:
+    elif kind < 0.92:
         said, answer = rng.choice(texts.TALK)
         writer.turn(row, [texts.written(rng, rng.choice(said))], answer)
     else:

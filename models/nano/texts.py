@@ -59,10 +59,13 @@ def _draw(rng: random.Random, split: Split, make: Callable[[random.Random], str]
 # Commands
 
 
+def _number(rng: random.Random) -> int:
+    """1 to 99, small ones more often."""
+    return rng.randint(1, 20) if rng.random() < 0.4 else rng.randint(1, 99)
+
+
 def _timer(rng: random.Random) -> Command:
-    minutes = (
-        rng.randint(1, 99) if rng.random() < 0.6 else rng.choice((1, 2, 3, 5, 10, 15, 20, 25, 30, 45, 60))
-    )
+    minutes = _number(rng)
     said = f"{w.number(minutes)} minute{'s' if minutes > 1 else ''}"
     form = rng.choice(
         (
@@ -105,7 +108,7 @@ def _alarm(rng: random.Random) -> Command:
 
 
 def _sum(rng: random.Random) -> Command:
-    a, b = rng.randint(1, 99), rng.randint(1, 99)
+    a, b = _number(rng), _number(rng)
     operation = rng.choice(("plus", "minus", "times"))
     form = rng.choice(("what is {}", "calculate {}", "how much is {}", "work out {}", "tell me {}"))
     said = f"{w.number(a)} {operation} {w.number(b)}"

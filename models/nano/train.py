@@ -182,7 +182,7 @@ def stage_listen(out: Path, minutes: float) -> None:
     _load(out, "language", decoder=decoder)
     _freeze(decoder)
     lora, projector = network.Lora(model.model.layers), network.speech_projector(model, vision=False)
-    held = _held_out_speech(out, front)[:120]
+    held = _held_out_speech(out, front)[:60]
     rng = random.Random(os.getpid())
     quiet = listen.silence(front, rng, 300)
 
