@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,19 @@ def test_pieces_of_odd_recordings_come_to_an_end(tmp_path: Path, seconds: float,
     parts = list(sound.pieces(write(tmp_path / "a.wav", samples, 16000, "FLOAT"), longest=1.0))
     assert sum(part.samples.size for part in parts) == samples.size
     assert all(0 < part.seconds <= 1 for part in parts)
+
+
+def test_pieces_of_a_long_recording_need_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "long.flac"
+    with soundfile.SoundFile(path, "w", 8000, 1) as file:
+        for _ in range(20):
+            file.write(tone(8000, 60.0))
+    tracemalloc.start()
+    seconds = sum(part.seconds for part in sound.pieces(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert seconds == pytest.approx(1200, abs=0.1)
+    assert peak < 20e6, "the whole has 77 MB"
 
 
 def test_silence_is_known(tmp_path: Path) -> None:
