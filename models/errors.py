@@ -49,5 +49,5 @@ class EngineError(AsideError):
     """The engine's process died, hung or failed; it can be restarted."""
 
 
-class Cancelled(AsideError):
+class Cancelled(AsideError):  # noqa: N818 # it is none
     """Somebody asked to stop. Not an error: never shown as one."""
