@@ -52,6 +52,10 @@ _HOP: Final = 160
 _WINDOW: Final = 400
 _DITHER: Final = 1e-5  # -100 dB of full scale
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
+_LONG_RUN: Final = re.compile(r"(\S{2048})(?=\S)")
+"""Text without a blank is cut after so many characters: genai takes quadratic time for a long word, with the
+interpreter locked."""
+_RATES: Final = (1_000, 1_000_000)  # Hz
 _NUL: Final = "\u0100"  # how a byte-level vocabulary writes the byte 0
 
 og.disable_telemetry_events()
@@ -112,6 +116,7 @@ class FrontEnd:
         try:
             settings = json.loads((package / "genai_config.json").read_text("utf-8"))
             config = og.Config(str(package))
+            config.clear_providers()  # nothing is computed here, so no driver's library needs loading
             for name, graph in _stubs(settings["model"]).items():
                 config.add_model_data(name, graph)
             model = og.Model(config)
@@ -145,7 +150,8 @@ class FrontEnd:
             if number and self._nul is not None:
                 ids.append(self._nul)
             for piece in self._cuts.split(part):
-                ids.extend(int(i) for i in self._tokenizer.encode(piece))
+                for run in _LONG_RUN.split(piece):
+                    ids.extend(int(i) for i in self._tokenizer.encode(run))
         if not self._special.isdisjoint(ids):
             raise PackageError(
                 "This tokenizer turns plain text into special tokens.", "Use a package that Aside has built."
@@ -196,6 +202,10 @@ class FrontEnd:
             raise MediaError(
                 "The sound is damaged: some samples are not numbers.", "Record or convert it again."
             )
+        if not _RATES[0] <= rate <= _RATES[1]:
+            raise MediaError(
+                f"The sound has a sampling rate of {rate} Hz, which is none.", "Record or convert it again."
+            )
         wave = samples.astype(np.float32, copy=False)
         if rate != SAMPLE_RATE:
             wave = soxr.resample(wave, rate, SAMPLE_RATE)
@@ -226,7 +236,7 @@ def _as_png(data: bytes) -> bytes:
     """
     buffer = io.BytesIO()
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
             picture.convert("RGB").save(buffer, "PNG", compress_level=1)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise MediaError(f"The picture can't be read: {error}", "Use a PNG or JPEG file.") from error

@@ -6,7 +6,7 @@ rely on either.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from onnx import TensorProto
 from models.errors import PackageError
 
 _FETCH: Final = "Fetch or build it again."
+_EXTERNAL_KEYS: Final = frozenset(("location", "offset", "length", "checksum"))
 _DOMAINS: Final = frozenset(("", "ai.onnx", "ai.onnx.ml", "com.microsoft"))
 
 
@@ -25,8 +26,10 @@ def check_graph(folder: Path, name: str, files: Mapping[str, int]) -> None:
     Raises PackageError when it can't be parsed, uses operators from elsewhere, or refers to data that lie
     outside the folder, are missing or are cut.
     """
+    if not name.endswith(".onnx"):  # onnxruntime reads other formats by other names
+        raise PackageError(f"{name} is not called .onnx.", _FETCH)
     try:
-        model = onnx.load(folder / name, load_external_data=False)
+        model = onnx.load(folder / name, format="protobuf", load_external_data=False)
     except Exception as error:  # protobuf raises several kinds, by implementation
         raise PackageError(f"{name} is damaged: {error}.", _FETCH) from error
     if not model.graph.output:
@@ -44,6 +47,11 @@ def check_graph(folder: Path, name: str, files: Mapping[str, int]) -> None:
 
 def _check_external(name: str, tensor: TensorProto, files: Mapping[str, int]) -> None:
     entries = {entry.key: entry.value for entry in tensor.external_data}
+    if entries.keys() - _EXTERNAL_KEYS:
+        raise PackageError(
+            f"{name} refers to data in an unknown way: {', '.join(sorted(entries))}.",
+            "Get the model from a source you trust.",
+        )
     location = entries.get("location", "")
     if location not in files or set(location) & set("/\\:\0"):
         outside = set(location) & set("/\\:\0") or location in ("", ".", "..")
@@ -70,6 +78,7 @@ def _tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
     yield from _graph_tensors(model.graph)
     for function in model.functions:
         yield from _node_tensors(function.node)
+        yield from _attribute_tensors(function.attribute_proto)
     for training in model.training_info:
         yield from _graph_tensors(training.initialization)
         yield from _graph_tensors(training.algorithm)
@@ -82,17 +91,21 @@ def _graph_tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
     yield from _node_tensors(graph.node)
 
 
-def _node_tensors(nodes: onnx.NodeProto) -> Iterator[TensorProto]:
+def _node_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[TensorProto]:
     for node in nodes:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            if attribute.HasField("sparse_tensor"):
-                yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
-            for sparse in attribute.sparse_tensors:
-                yield from (sparse.values, sparse.indices)
-            if attribute.HasField("g"):
-                yield from _graph_tensors(attribute.g)
-            for graph in attribute.graphs:
-                yield from _graph_tensors(graph)
+        yield from _attribute_tensors(node.attribute)
+
+
+def _attribute_tensors(attributes: Iterable[onnx.AttributeProto]) -> Iterator[TensorProto]:
+    for attribute in attributes:
+        if attribute.HasField("t"):
+            yield attribute.t
+        yield from attribute.tensors
+        if attribute.HasField("sparse_tensor"):
+            yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
+        for sparse in attribute.sparse_tensors:
+            yield from (sparse.values, sparse.indices)
+        if attribute.HasField("g"):
+            yield from _graph_tensors(attribute.g)
+        for graph in attribute.graphs:
+            yield from _graph_tensors(graph)

@@ -103,6 +103,8 @@ def check(path: Path, full: bool = False) -> PackageInfo:
             check_graph(path, name, files)
     except OSError as error:
         raise PackageError(f"The package {path} can't be read: {error}.", "Check the disk.") from error
+    except RuntimeError as error:  # a link to itself, or configuration nested a thousand times
+        raise PackageError(f"The package {path} is made to be unreadable: {error}.", _DISTRUST) from error
     return info
 
 
@@ -131,12 +133,20 @@ def _json(folder: Path, name: str) -> dict[str, Any]:
     if path.stat().st_size > _LARGEST_JSON:
         raise PackageError(f"{name} is far too large.", _FETCH)
     try:
-        value = json.loads(path.read_text("utf-8"))
+        value = json.loads(path.read_text("utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise PackageError(f"{name} is damaged: {error}.", _FETCH) from error
     if not isinstance(value, dict):
         raise PackageError(f"{name} is not a JSON object.", _FETCH)
     return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object without repeated keys: Python keeps the last one, but genai obeys them all."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key comes twice")
+    return found
 
 
 def _check_config(value: object, where: str) -> None:
@@ -148,6 +158,8 @@ def _check_config(value: object, where: str) -> None:
         return
     for key, item in value.items():
         lower = str(key).lower()
+        if not lower.isascii():  # genai's reader may take such a key for another one
+            raise PackageError(f"{where} has a strange key: {key!a}.", _DISTRUST)
         if "library" in lower or lower.endswith("path") or "plugin" in lower:
             raise PackageError(f"{where} wants a library or file loaded ({key}).", _DISTRUST)
         if lower.endswith("filename"):
@@ -224,9 +236,9 @@ def _info(
         context = _positive(manifest.get("context_length", model["context_length"]))
         info = PackageInfo(
             path=path,
-            name=str(manifest.get("name", path.resolve().name)),
-            description=str(manifest.get("description", "")),
-            limits=tuple(str(limit) for limit in manifest.get("limits", ())),
+            name=_shown(manifest.get("name", path.resolve().name)),
+            description=_shown(manifest.get("description", "")),
+            limits=tuple(_shown(limit) for limit in manifest.get("limits", ())),
             precision={str(k): str(v) for k, v in manifest.get("precision", {}).items()},
             files=files,
             graphs=graphs,
@@ -234,10 +246,10 @@ def _info(
             original_max_position_embeddings=_positive(
                 manifest.get("original_max_position_embeddings", min(context, _ORIGINAL_LENGTH))
             ),
-            layers=_positive(decoder["num_hidden_layers"]),
-            kv_heads=_positive(decoder["num_key_value_heads"]),
-            head_size=_positive(decoder["head_size"]),
-            hidden_size=_positive(decoder["hidden_size"]),
+            layers=_positive(decoder["num_hidden_layers"], 1_000),
+            kv_heads=_positive(decoder["num_key_value_heads"], 1_000),
+            head_size=_positive(decoder["head_size"], 1_000),
+            hidden_size=_positive(decoder["hidden_size"], 100_000),
             vocab_size=_positive(model["vocab_size"]),
             adapter_input=str(manifest.get("adapter_input", "")),
             clip_seconds=float(min(1800.0, max(1.0, manifest.get("clip_seconds", 30.0)))),
@@ -256,7 +268,13 @@ def _info(
     return info
 
 
-def _positive(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{value!r} is not a positive number")
+def _positive(value: object, most: int = 10_000_000) -> int:
+    """A number that memory is set aside by; beyond ``most`` it is no model's."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise ValueError(f"{value!r} is not a number from 1 to {most}")
     return value
+
+
+def _shown(text: object) -> str:
+    """A stranger's words on one line, without characters that a terminal obeys."""
+    return "".join(c if c.isprintable() else " " for c in str(text))

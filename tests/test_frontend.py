@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,38 @@ def test_stream_gives_whole_characters(front: FrontEnd) -> None:
     pieces = [stream.push(i) for i in ids]
     assert "".join(pieces) == "a😀 é"
     assert all("�" not in piece for piece in pieces)
+
+
+def test_a_long_word_takes_linear_time_and_leaves_others_alone(front: FrontEnd) -> None:
+    word = "".join(np.random.default_rng(5).choice(list("abcdefgh"), 5_000))
+    ids = front.encode(f"before {word} after")
+    assert front.decode(ids) == f"before {word} after"
+    assert ids[: len(front.encode("before"))] == front.encode("before")
+    start = time.perf_counter()
+    front.encode("x" + word * 80)  # 400,000 characters: minutes in one piece with a real vocabulary
+    assert time.perf_counter() - start < 20
+
+
+@pytest.mark.parametrize("rate", [0, -1, 1, 10**9])
+def test_a_rate_that_is_none(front: FrontEnd, rate: int) -> None:
+    with pytest.raises(MediaError, match="sampling rate"):
+        front.clip(np.ones(100, np.float32), rate)
+
+
+def test_a_package_for_another_device_is_read_without_its_driver(directory: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "package"
+    shutil.copytree(directory, copy)
+    settings = json.loads((copy / "genai_config.json").read_text())
+    settings["model"]["decoder"]["session_options"] = {"provider_options": [{"QNN": {"a": "b"}}]}
+    (copy / "genai_config.json").write_text(json.dumps(settings))
+    assert FrontEnd(copy).encode("a")
+
+
+def test_a_picture_of_a_third_kind(front: FrontEnd) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 20)).save(buffer, "GIF")
+    with pytest.raises(MediaError):
+        front.picture(buffer.getvalue())
 
 
 @pytest.mark.parametrize(

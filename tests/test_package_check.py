@@ -48,6 +48,13 @@ def decoder(change: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
     return lambda config: config["model"]["decoder"].update(change)
 
 
+def deep(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 def refused(package: Path, words: str) -> None:
     """`check` refuses with one sentence of these words, and so does loading."""
     with pytest.raises(PackageError, match=words) as told:
@@ -83,6 +90,25 @@ def test_the_library_of_a_hostile_package_never_runs(package: Path, tmp_path: Pa
     assert marker.exists()
 
 
+@pytest.mark.parametrize("name", ["genai_config.json", "vision_processor.json", "aside.json"])
+def test_a_key_that_comes_twice(package: Path, tmp_path: Path, name: str) -> None:
+    """Python's reader keeps the last value of such a key; genai obeyed the first one as well."""
+    marker = tmp_path / "it-ran"
+    write_marker_library(package / "harmless.onnx_adapter", marker)
+    hostile = {"custom_ops_library": str(package / "harmless.onnx_adapter")}
+    text = (package / name).read_text()
+    first = '"session_options": {' if name == "genai_config.json" else "{"
+    assert first in text
+    twice = f'"x": {json.dumps(hostile)}, "x": 0,'
+    if name == "genai_config.json":
+        text = text.replace(first, f'"session_options": {json.dumps(hostile)}, {first}', 1)
+    else:
+        text = text.replace(first, f"{first}{twice}", 1)
+    (package / name).write_text(text)
+    refused(package, f"{name} is damaged: a key comes twice")
+    assert not marker.exists()
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -102,6 +128,10 @@ def test_the_library_of_a_hostile_package_never_runs(package: Path, tmp_path: Pa
         ({"filename": 3}, "outside the package"),
         ({"filename": "other.onnx"}, "other.onnx is missing"),
         ({"num_hidden_layers": -1}, "wrong value"),
+        ({"num_hidden_layers": 10**9}, "wrong value"),
+        ({"session_option\u0173": {}}, "strange key"),
+        ({"provider_options": deep(900)}, "made to be unreadable"),
+        ({"filename": "phi-4-mm-text.onnx.data"}, "not called .onnx"),
         ({"head_size": "64"}, "wrong value"),
     ],
 )
@@ -136,6 +166,9 @@ def test_links_and_pipes(package: Path, tmp_path: Path) -> None:
         link.symlink_to(target)
         refused(package, "link out of its folder")
         link.unlink()
+    link.symlink_to("link")
+    refused(package, "made to be unreadable")
+    link.unlink()
     link.symlink_to("tokenizer.json")
     assert check(package).files["link"] == check(package).files["tokenizer.json"]
     link.unlink()
@@ -237,14 +270,15 @@ def hide(model: onnx.ModelProto, tensor: TensorProto, place: str) -> None:
     elif place == "sparse":
         indices = numpy_helper.from_array(np.zeros(1000, np.int64), "i")
         model.graph.sparse_initializer.append(helper.make_sparse_tensor(tensor, indices, [1000]))
-    elif place == "function":
-        function = helper.make_function(
-            "com.microsoft", "f", [], ["c"], [constant], [helper.make_opsetid("", 21)]
-        )
+    elif place in ("function", "default"):
+        nodes = [constant] if place == "function" else []
+        function = helper.make_function("com.microsoft", "f", [], ["c"], nodes, [helper.make_opsetid("", 21)])
+        if place == "default":
+            function.attribute_proto.append(helper.make_attribute("t", tensor))
         model.functions.append(function)
 
 
-@pytest.mark.parametrize("place", ["initializer", "constant", "branch", "sparse", "function"])
+@pytest.mark.parametrize("place", ["initializer", "constant", "branch", "sparse", "function", "default"])
 @pytest.mark.parametrize(
     "location", ["../secret", "/etc/passwd", "sub/../../secret", "..", "", "a\\..\\..\\secret", "C:\\secret"]
 )
@@ -266,6 +300,22 @@ def test_data_beyond_the_end_of_a_file(package: Path, offset: int, length: int, 
     model.graph.initializer.append(external(f"{TEXT}.data", offset, length))
     (package / TEXT).write_bytes(model.SerializeToString())
     refused(package, words)
+
+
+def test_data_named_in_an_unknown_way(package: Path) -> None:
+    tensor = external(f"{TEXT}.data")
+    tensor.external_data.add(key="prepacked_0", value="k;0;99999999999")
+    model = onnx.load(package / TEXT, load_external_data=False)
+    model.graph.initializer.append(tensor)
+    (package / TEXT).write_bytes(model.SerializeToString())
+    refused(package, "prepacked_0")
+
+
+def test_words_for_people_do_not_reach_the_terminal_as_commands(package: Path) -> None:
+    edit(package, "aside.json", lambda card: card.update(name="a\x1b[2Jb", limits=["c\nd"]))
+    info = check(package)
+    assert info.name == "a [2Jb"
+    assert info.limits == ("c d",)
 
 
 def test_foreign_operators(package: Path) -> None:
