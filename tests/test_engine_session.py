@@ -9,6 +9,7 @@ import statistics
 import sys
 import threading
 import time
+import tracemalloc
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -43,8 +44,9 @@ from assistant.engine.protocol import (
     Text,
     Token,
 )
-from assistant.engine.runtime import check_memory
+from assistant.engine.runtime import Runner, check_memory
 from assistant.engine.session import LocalSession
+from assistant.engine.timeline import Media
 from models.errors import ContextError, EngineError, MediaError, PackageError
 from models.package import check
 
@@ -300,6 +302,8 @@ def test_too_long_and_bad_input_change_nothing(package: Path) -> None:
             session.append(Text("more"), picture(1), picture(2))
         with pytest.raises(ContextError, match="10,000,000 characters"):
             session.append(Text("x" * 10_000_000))
+        with pytest.raises(ContextError, match="recording takes 12,500 tokens"):
+            session.append(Clip(np.broadcast_to(np.float32(0.1), 16_000_000), 16_000))
         with pytest.raises(MediaError):
             session.append(Text("more"), Picture(b"no picture"))
         with pytest.raises(MediaError):
@@ -329,6 +333,71 @@ def test_closing_the_iterator_keeps_what_was_written(package: Path) -> None:
         assert written == ids[: len(written)]
         rest, _ = reply(session, replace(GREEDY, max_tokens=12 - len(written)))
         assert written + rest == ids
+
+
+@pytest.mark.parametrize("started", [1, 6])
+def test_a_reply_left_half_way_does_not_write_into_the_next(package: Path, started: int) -> None:
+    said = question("tell me more")
+    more = [*prompt.end(), *question("and?")]
+    with LocalSession(package, ONE_THREAD) as session:
+        session.append(*said)
+        events = session.generate(GREEDY)
+        written = tuple(e.id for e in islice(events, started) if isinstance(e, Token))
+        session.append(*more)
+        assert list(events) == []
+        said += [*([Reply(written)] if written else []), *more]
+        assert session.mark() == len(said)
+        other = session.generate(GREEDY)
+        next(other)
+        ids, _ = reply(session)
+        assert list(other) == []
+        assert ids == from_scratch(package, said)
+        place = session.mark()
+        events = session.generate(GREEDY)
+        list(islice(events, 3))
+        session.rewind(place)
+        assert list(events) == []
+        assert session.mark() == place
+        assert not [t for t in threading.enumerate() if t.name == "engine-cancel"]
+
+
+def test_a_graph_without_long_context_gets_a_long_enough_step_after_a_rewind(crossing: Path) -> None:
+    before, long = question("x" * 80), [Text("z" * 400)]
+    with LocalSession(crossing, replace(ONE_THREAD, chunk=32)) as session:
+        session._decoder.long_first = ORIGINAL + 1  # as with a graph that lacks this input
+        session.append(*before)
+        place = session.mark()
+        session.append(*long)
+        reply(session)
+        session.rewind(place)
+        session.append(Text("y" * 400))
+        ids, spent = reply(session)
+        assert spent.reused > 0
+    assert ids == from_scratch(crossing, [*before, Text("y" * 400)])
+
+
+def test_the_same_picture_twice_leaves_no_pixels_behind(package: Path) -> None:
+    with LocalSession(package, ONE_THREAD) as session:
+        session.append(*question(picture(1), picture(1)))
+        reply(session)
+        assert [p.inputs for p in session._timeline.pieces if isinstance(p, Media)] == [None, None]
+
+
+def test_growing_the_cache_does_not_hold_it_twice(package: Path) -> None:
+    with LocalSession(package, ONE_THREAD) as session, Runner() as runner:
+        decoder = session._decoder
+        tracemalloc.start()
+        try:
+            decoder.step(np.zeros((4000, 128), np.float32), 0, False, runner)
+            old = session.package.kv_bytes(decoder.cache.capacity)
+            tracemalloc.reset_peak()
+            decoder.step(np.zeros((100, 128), np.float32), 0, False, runner)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        new = session.package.kv_bytes(decoder.cache.capacity)
+        assert new > 1.5 * old
+        assert peak < new + old / 2
 
 
 @pytest.mark.parametrize("part", ["prefill", "speech"])

@@ -52,8 +52,13 @@ class Decoder:
         cache is as before.
         """
         total = self.cache.length + len(embeddings)
-        if self.cache.reserve(total):
-            self._bind_cache()
+        if total > self.cache.capacity:
+            self._binding.clear_binding_inputs()  # both hold the old buffers
+            self._binding.clear_binding_outputs()
+            try:
+                self.cache.reserve(total)
+            finally:
+                self._bind_cache()
         if total > self._ones.shape[1]:
             self._ones = np.ones((1, 2 * total), np.int64)
         self._bind("inputs_embeds", embeddings[None])

@@ -34,23 +34,24 @@ class KVCache:
         """Key and value of layer 0, key and value of layer 1, …"""
         return self._values
 
-    def reserve(self, tokens: int) -> bool:
-        """Make room for ``tokens`` in all; True if the buffers are new ones. ValueError beyond the limit."""
+    def reserve(self, tokens: int) -> None:
+        """Make room for ``tokens`` in all, in new buffers if need be. ValueError beyond the limit."""
         if tokens <= self.capacity:
-            return False
+            return
         if tokens > self._limit:
             raise ValueError(f"{tokens} tokens are more than the cache's limit of {self._limit}")
-        self.capacity = min(self._limit, max(tokens, 2 * self.capacity))
+        capacity = min(self._limit, max(tokens, 2 * self.capacity))
         heads, head = self._shape
-        for i in range(self._count):  # one after the other: at most one old buffer stands beside a new one
-            new = np.zeros((1, heads, self.capacity, head), np.float32)
+        # One after the other: if nobody else holds them, at most one old buffer stands beside a new one.
+        for i in range(self._count):
+            new = np.zeros((1, heads, capacity, head), np.float32)
             if i < len(self._arrays):
                 new[:, :, : self.length] = self._arrays[i][:, :, : self.length]
                 self._arrays[i], self._values[i] = new, ort.OrtValue.ortvalue_from_numpy(new)
             else:
                 self._arrays.append(new)
                 self._values.append(ort.OrtValue.ortvalue_from_numpy(new))
-        return True
+        self.capacity = capacity
 
     def truncate(self, length: int) -> None:
         """Forget all tokens from ``length`` on."""

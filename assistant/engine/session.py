@@ -44,7 +44,7 @@ from assistant.engine.sampling import RepetitionGuard, Sampler
 from assistant.engine.timeline import Media, Piece, Timeline, Words
 from models import package as packages
 from models.errors import Cancelled, ContextError
-from models.frontend import FrontEnd
+from models.frontend import FRAME_RATE, FRAMES_PER_TOKEN, FrontEnd
 
 _GREEDY = GenerateOptions()
 _DEFAULTS = EngineSettings()
@@ -97,6 +97,7 @@ class LocalSession:
         self._state: tuple[str, bool] | None = None  # what the cache was computed under
         self._computed = 0  # tokens that were computed at some time, under whatever
         self._seconds: dict[str, float] = defaultdict(float)
+        self._open: Generator[Event, None, None] | None = None  # the reply that was begun last
 
     def __enter__(self) -> Self:
         return self
@@ -106,6 +107,7 @@ class LocalSession:
 
     def append(self, *segments: Segment) -> None:
         """Add to the conversation, all or nothing. Raises ContextError or MediaError."""
+        self._end_reply()
         pieces = [self._piece(segment) for segment in segments]
         total = self._timeline.length + sum(piece.tokens for piece in pieces)
         if total > self.limit:
@@ -119,6 +121,18 @@ class LocalSession:
         self, options: GenerateOptions = _GREEDY, cancel: threading.Event | None = None
     ) -> Generator[Event, None, None]:
         """Encode and prefill what is new, then write a reply (see `Session.generate`)."""
+        self._end_reply()
+        self._open = self._generate(options, cancel)
+        yield from self._open
+
+    def _end_reply(self) -> None:
+        """Close the iterator of a reply that was left half-way: it must not write into what comes now."""
+        if self._open is not None:
+            self._open.close()
+
+    def _generate(
+        self, options: GenerateOptions, cancel: threading.Event | None
+    ) -> Generator[Event, None, None]:
         if not self._timeline.length:
             raise ContextError("There is nothing to answer.", "Say or write something first.")
         ledger = _Ledger(self._seconds)
@@ -139,12 +153,14 @@ class LocalSession:
 
     def rewind(self, mark: int) -> None:
         """Forget everything after ``mark``. Costs nothing until the next reply."""
+        self._end_reply()
         self._timeline.rewind(mark)
         self._decoder.cache.truncate(self._timeline.length)
         self._computed = min(self._computed, self._timeline.length)
 
     def close(self) -> None:
         """Free the model; the session can't be used any more."""
+        self._end_reply()
         for part in ("_decoder", "_encoders", "_front_end"):
             self.__dict__.pop(part, None)
 
@@ -165,6 +181,11 @@ class LocalSession:
             case Reply(ids):
                 return Words(list(ids))
             case Picture() | Clip():
+                if isinstance(segment, Clip) and _clip_tokens(segment) > self.limit:
+                    raise ContextError(
+                        f"The recording takes {_clip_tokens(segment):,} tokens, but only {self.limit:,} fit.",
+                        "Choose a shorter one.",
+                    )
                 with self._timed("preprocess"):
                     return self._encoders.prepare(segment)
 
@@ -197,7 +218,7 @@ class LocalSession:
         chunk = self._settings.chunk
         logits: Logits = np.zeros(0, np.float32)
         while cache.length < total:
-            size = max(chunk, self._decoder.long_first) if long and not cache.length else chunk
+            size = max(chunk, self._decoder.long_first - cache.length) if long else chunk
             begin, end = cache.length, min(cache.length + size, total)
             with self._timed("decode" if writing and total - start == 1 else "prefill", ledger):
                 logits = self._decoder.step(self._embeddings(begin, end, work), work.mode, long, work.runner)
@@ -214,7 +235,9 @@ class LocalSession:
         waiting: dict[tuple[str, int], Media] = {}
         for piece, _, _ in self._timeline.between(start, end):
             if isinstance(piece, Media) and (piece.key, work.mode) not in work.features:
-                waiting[piece.key, work.mode] = piece
+                if (piece.key, work.mode) in waiting:
+                    piece.inputs = None  # the same content is encoded once
+                waiting.setdefault((piece.key, work.mode), piece)
         for done, (key, media) in enumerate(waiting.items()):
             stage: Stage = "vision" if isinstance(media.segment, Picture) else "speech"
             yield Progress(stage, done, len(waiting))
@@ -270,6 +293,11 @@ class LocalSession:
             yield
         finally:
             seconds[stage] += time.perf_counter() - start
+
+
+def _clip_tokens(clip: Clip) -> int:
+    """About as many tokens as a clip will take, before anything is done with it."""
+    return int(clip.samples.size / max(clip.rate, 1) * FRAME_RATE / FRAMES_PER_TOKEN)
 
 
 def _adapter(mode: int) -> str:
