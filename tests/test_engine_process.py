@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import signal
 import statistics
 import subprocess
@@ -30,7 +32,7 @@ from engine_package import (
     small_package,
 )
 
-from assistant.engine import prompt
+from assistant.engine import prompt, wire
 from assistant.engine.process import EngineProcess, Patience
 from assistant.engine.protocol import Clip, Picture, Progress, Reply, Text, Token
 from models.errors import ContextError, EngineError, MediaError, PackageError
@@ -128,6 +130,68 @@ def test_an_abandoned_reply_is_stopped_and_kept(fresh: EngineProcess, package: P
     log = fresh._log
     assert [type(s) for s in log[-2:]] == [Reply, Reply]
     assert ids == from_scratch(package, log[:-1])
+
+
+def test_a_reply_left_half_way_is_ended_by_the_next_call(fresh: EngineProcess, package: Path) -> None:
+    fresh.append(*question("go on"))
+    events = fresh.generate(LONG)
+    list(islice(events, 5))
+    fresh.append(*prompt.end(), *question("and?"))
+    assert list(events) == []
+    other = fresh.generate(LONG)
+    list(islice(other, 3))
+    ids, _ = reply(fresh)
+    assert list(other) == []
+    assert ids == from_scratch(package, fresh._log[:-1])
+    assert [type(s) for s in fresh._log].count(Reply) == 3
+
+
+def test_a_restart_in_the_middle_of_a_reply(fresh: EngineProcess, package: Path) -> None:
+    fresh.append(*question("go on"))
+    events = fresh.generate(LONG)
+    list(islice(events, 3))
+    fresh.restart()
+    start = time.perf_counter()
+    assert list(events) == []
+    assert time.perf_counter() - start < 1
+    assert reply(fresh)[0] == from_scratch(package, question("go on"))
+
+
+def test_an_interrupted_append_is_not_half_there(fresh: EngineProcess, package: Path) -> None:
+    said, large = question("hello"), picture(9, 1920, 1080)
+    fresh.append(*said)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        with pytest.raises(KeyboardInterrupt):
+            fresh.append(large)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert fresh.mark() == len(said)
+    assert reply(fresh)[0] == from_scratch(package, said)
+
+
+def test_the_child_cannot_make_the_parent_run_anything(tmp_path: Path) -> None:
+    class EvilError(ContextError):
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "it-ran"),)
+
+    for message in (EvilError(""), wire.Answer(1, wire.Failed(EvilError(""))), Path("x"), threading.Event):
+        pipe = io.BytesIO()
+        wire.send(pipe, message)
+        pipe.seek(0)
+        with pytest.raises(pickle.UnpicklingError, match="sent"):
+            wire.receive(pipe, wire.Wary)
+    assert not (tmp_path / "it-ran").exists()
+    good = wire.Answer(2, wire.Failed(ContextError("a", "b")))
+    pipe = io.BytesIO()
+    wire.send(pipe, good)
+    pipe.seek(0)
+    answer = wire.receive(pipe, wire.Wary)
+    assert isinstance(answer, wire.Answer)
+    assert isinstance(answer.body, wire.Failed)
+    assert str(answer.body.error) == "a b"
 
 
 @pytest.mark.parametrize("when", ["idle", "writing"])

@@ -95,9 +95,10 @@ class Child:
             except OSError as error:
                 self._end(f"The engine's process can't be started: {error}.")
                 return
+            else:
+                self._process = process
             finally:
                 self._started.set()
-            self._process = process
             assert process.stdin is not None
             assert process.stdout is not None
             with process.stdout as pipe:
@@ -110,9 +111,9 @@ class Child:
             self._end(f"The engine's process ended (code {code}){': ' if words else '.'}{words}")
 
     def _read(self, pipe: IO[bytes]) -> None:
-        with contextlib.suppress(EOFError, OSError):
+        with contextlib.suppress(Exception):  # its end, or rubbish, after which nothing can be understood
             while True:
-                message = wire.receive(pipe)
+                message = wire.receive(pipe, wire.Wary)
                 self.heard = time.monotonic()
                 if isinstance(message, wire.Answer):
                     self.inbox.put(message)

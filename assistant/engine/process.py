@@ -6,6 +6,7 @@ side, so that `restart` gives the conversation to a new process.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -40,8 +41,9 @@ class Patience:
     """Seconds to wait before the child counts as hung.
 
     silence    without a heartbeat, which comes four times a second.
-    stuck      without an event of a request, heartbeats or not; a large picture on a slow machine takes
-    minutes. cancel     after a cancel, which takes one operator of a graph.
+    stuck      without an event of a request, heartbeats or not: a large picture on a slow machine takes
+               minutes.
+    cancel     after a cancel, which takes one operator of a graph.
     """
 
     silence: float = 10.0
@@ -68,6 +70,7 @@ class EngineProcess:
         self._patience = patience
         self._log: list[Segment] = []
         self._number = 0
+        self._open: Generator[Event, None, None] | None = None  # the reply that was begun last
         self._child = self._start()
 
     def __enter__(self) -> Self:
@@ -83,7 +86,8 @@ class EngineProcess:
 
     def append(self, *segments: Segment) -> None:
         """Add to the conversation, all or nothing. Raises ContextError, MediaError or EngineError."""
-        self._ask(wire.Append(segments))
+        self._end_reply()
+        self._ask(wire.Append(len(self._log), segments))
         self._log += segments
 
     def generate(
@@ -93,7 +97,19 @@ class EngineProcess:
 
         If the process dies, EngineError is raised and what had been written of this reply is not kept.
         """
-        number = self._send(wire.Generate(options))
+        self._end_reply()
+        self._open = self._generate(options, cancel)
+        yield from self._open
+
+    def _end_reply(self) -> None:
+        """Close the iterator of a reply that was left half-way; its answers must not get among later ones."""
+        if self._open is not None:
+            self._open.close()
+
+    def _generate(
+        self, options: GenerateOptions, cancel: threading.Event | None
+    ) -> Generator[Event, None, None]:
+        number = self._send(wire.Generate(len(self._log), options))
         ids: list[int] = []
         told = over = False
         try:
@@ -116,17 +132,20 @@ class EngineProcess:
 
     def rewind(self, mark: int) -> None:
         """Forget everything after ``mark``; 0 starts a new conversation."""
+        self._end_reply()
         check_mark(mark, len(self._log))
-        self._ask(wire.Rewind(mark))
         del self._log[mark:]
+        self._ask(wire.Rewind(mark))
 
     def restart(self) -> None:
         """End the process, start a new one, give it the conversation. Raises EngineError, PackageError."""
         self._child.kill()
         self._child.stop()
+        with contextlib.suppress(EngineError):  # the iterator of a reply must not wait for the new process
+            self._end_reply()
         self._child = self._start()
         if self._log:
-            self._ask(wire.Append(tuple(self._log)))
+            self._ask(wire.Append(0, tuple(self._log)))
 
     def close(self) -> None:
         """End the process; takes two seconds at most, then it is killed."""

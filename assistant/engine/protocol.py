@@ -183,7 +183,8 @@ class Session(Protocol):
         """Encode and prefill what is new, then write a reply: Progress, Token, and Finished at the end.
 
         The reply becomes part of the session as far as it got, without the stop token. Closing the iterator
-        early is cancelling, and so is any other call: the iterator then ends. Raises ContextError if nothing was appended.
+        early is cancelling, and so is any other call: the iterator then ends. Raises ContextError if nothing
+        was appended.
         """
 
     def mark(self) -> int:

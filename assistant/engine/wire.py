@@ -1,11 +1,12 @@
 """What the engine's process and its owner say to each other, and how it travels through a pipe.
 
 A message is pickled, with the memory of large arrays beside the pickle instead of inside it, so that
-neither side copies it. Both ends of the pipe are ours: nobody else can write to it.
+neither side copies it. Nobody else can write to the pipe; still, the parent takes no class but ours from it.
 """
 
 from __future__ import annotations
 
+import io
 import pickle
 import struct
 from dataclasses import dataclass
@@ -26,15 +27,20 @@ class Open:
 
 @dataclass(frozen=True)
 class Append:
-    """`Session.append`."""
+    """`Session.append` at a place: what the session holds beyond it was never answered for, and is forgotten.
 
+    That happens when Ctrl-C breaks into the wait for an answer.
+    """
+
+    place: int
     segments: tuple[Segment, ...]
 
 
 @dataclass(frozen=True)
 class Generate:
-    """`Session.generate`; answered by its events."""
+    """`Session.generate` at a place, as in `Append`; answered by its events."""
 
+    place: int
     options: GenerateOptions
 
 
@@ -84,6 +90,7 @@ class Heartbeat:
 
 
 HEARTBEAT_SECONDS: Final = 0.25
+_ANSWERS: Final = ("assistant.engine.protocol", "assistant.engine.wire", "models.errors")
 _HEAD: Final = struct.Struct("<IQ")  # how many buffers, size of the pickle
 _SIZE: Final = struct.Struct("<Q")
 
@@ -100,13 +107,29 @@ def send(pipe: IO[bytes], message: object) -> None:
     pipe.flush()
 
 
-def receive(pipe: IO[bytes]) -> object:
-    """Read one message. Raises EOFError if the other side has gone."""
+class Trusting(pickle.Unpickler):
+    """Reads what the parent says."""
+
+
+class Wary(pickle.Unpickler):
+    """Reads what the child says. It works on strangers' files: only our classes are made of it."""
+
+    def find_class(self, module: str, name: str) -> type:
+        """One of the classes that answers consist of. Raises UnpicklingError."""
+        if module in _ANSWERS and "." not in name:
+            found = super().find_class(module, name)
+            if isinstance(found, type) and found.__module__ == module:
+                return found
+        raise pickle.UnpicklingError(f"the engine's process sent {module}.{name}")
+
+
+def receive(pipe: IO[bytes], reader: type[pickle.Unpickler]) -> object:
+    """Read one message. Raises EOFError if the other side has gone, and anything if it sends rubbish."""
     count, length = _HEAD.unpack(_read(pipe, _HEAD.size))
     sizes = [_SIZE.unpack(_read(pipe, _SIZE.size))[0] for _ in range(count)]
     body = _read(pipe, length)
     buffers = [_read(pipe, size) for size in sizes]
-    return pickle.loads(body, buffers=buffers)  # noqa: S301 (from our own process)
+    return reader(io.BytesIO(body), buffers=buffers).load()
 
 
 def _read(pipe: IO[bytes], size: int) -> bytes:

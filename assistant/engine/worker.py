@@ -66,6 +66,8 @@ class _Worker:
         session = self._session
         if session is None:
             raise EngineError("The engine has no model.", "Restart it.")
+        if isinstance(body, wire.Generate | wire.Append) and session.mark() > body.place:
+            session.rewind(body.place)
         if isinstance(body, wire.Generate):
             for event in session.generate(body.options, self._cancels[request.number]):
                 self._answer(request, event)
@@ -87,7 +89,7 @@ class _Worker:
         """Read requests; a cancel takes effect here, at once."""
         try:
             while True:
-                request = wire.receive(self._incoming)
+                request = wire.receive(self._incoming, wire.Trusting)
                 assert isinstance(request, wire.Request)
                 if isinstance(request.body, wire.Cancel):
                     event = self._cancels.get(request.number)
