@@ -25,6 +25,8 @@ MANIFEST: Final = "aside.json"
 MODEL_TYPE: Final = "phi4mm"
 GRAPHS: Final = {"text": "decoder", "vision": "vision", "speech": "speech", "embedding": "embedding"}
 """The four graphs by our name and by their section in genai_config.json."""
+FIRST_OWN_ADAPTER: Final = 4
+"""Adapter modes from here on are a user's own; the lower ones follow from what a conversation holds."""
 
 _ORIGINAL_LENGTH: Final = 4096  # Phi-4-multimodal's, for packages without aside.json
 _LARGEST_JSON: Final = 64 * 2**20
@@ -49,7 +51,7 @@ class PackageInfo:
     """What is known about a package without loading it.
 
     ``graphs`` has the file names of text, vision, speech and embedding; ``files`` the sizes in bytes.
-    Lengths are in tokens. The KV cache takes float32 [1, kv_heads, length, head_size] twice for each of
+    ``own_adapters`` are a user's, by name, with their values of ``adapter_input``. Lengths are in tokens. The KV cache takes float32 [1, kv_heads, length, head_size] twice for each of
     ``layers``. Longer recordings are transcribed in pieces of ``clip_seconds``.
     """
 
@@ -68,6 +70,7 @@ class PackageInfo:
     hidden_size: int
     vocab_size: int
     adapter_input: str
+    own_adapters: Mapping[str, int]
     clip_seconds: float = 30.0
 
     @property
@@ -252,6 +255,11 @@ def _info(
             hidden_size=_positive(decoder["hidden_size"], 100_000),
             vocab_size=_positive(model["vocab_size"]),
             adapter_input=str(manifest.get("adapter_input", "")),
+            own_adapters={
+                _shown(name): int(mode)
+                for mode, name in manifest.get("adapters", {}).items()
+                if int(mode) >= FIRST_OWN_ADAPTER
+            },
             clip_seconds=float(min(1800.0, max(1.0, manifest.get("clip_seconds", 30.0)))),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -53,6 +53,7 @@ def small_package(
     folder: Path,
     *,
     adapters: bool = True,
+    own: str | None = None,
     original: int = 4096,
     context: int = 8192,
     layers: int = 2,
@@ -60,7 +61,7 @@ def small_package(
     vocabulary: int = 320,
     scale: float = 3,
 ) -> Path:
-    """Build a package with `width` / 32 heads on half as many key heads."""
+    """Build a package with `width` / 32 heads on half as many key heads; ``own`` names a user's adapter."""
     rotary = 24
     heads = width // 32
     config = Phi4MMConfig(
@@ -94,7 +95,7 @@ def small_package(
             audio_token_id=259,
         ),
     )
-    ranks = ADAPTERS if adapters else {}
+    ranks = (ADAPTERS if adapters else {}) | ({own: 5} if own else {})
     return build(
         Scaled(config, 1, ranks, scale=scale), folder, PrecisionPlan(), card=Card("small"), dynamic_hd=4
     )

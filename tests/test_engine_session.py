@@ -163,6 +163,29 @@ def test_adapters_and_projections_follow_the_content(package: Path) -> None:
     assert from_scratch(package, question("text")) == from_scratch(plain, question("text"))
 
 
+def test_a_users_own_adapter_is_on_whatever_the_content(package: Path, tmp_path: Path) -> None:
+    styled = small_package(tmp_path / "styled", own="style")
+    with pytest.raises(PackageError, match=r"no adapter called mine.*choose one that it has: style"):
+        LocalSession(styled, EngineSettings(adapter="mine"))
+    own = replace(ONE_THREAD, adapter="style")
+    said: list[Segment] = []
+    recomputed = []
+    with LocalSession(styled, own) as session:
+        for turn in TURNS[:3]:  # text; a clip; pictures, which change the clip's projection
+            session.append(*turn)
+            said += turn
+            ids, spent = reply(session)
+            recomputed.append(spent.recomputed)
+            with LocalSession(styled, own) as fresh:
+                fresh.append(*said)
+                assert reply(fresh)[0] == ids
+            assert from_scratch(styled, said) != ids
+            said.append(Reply(tuple(ids)))
+    assert recomputed[:2] == [0, 0]
+    assert recomputed[2] > 100
+    assert from_scratch(styled, TURNS[0]) == from_scratch(package, TURNS[0])
+
+
 def test_a_content_is_encoded_once(package: Path) -> None:
     with LocalSession(package, ONE_THREAD) as session:
         encoders = session._encoders

@@ -153,12 +153,15 @@ class EngineSettings:
     chunk           tokens of one prefill step: between steps, progress is told and memory is given back.
     context_limit   tokens at most, prompt and reply together; None means the model's context.
     cache_bytes     kept encoder results.
+    adapter         a user's own adapter, by its name in the package: on for text, pictures and sound alike, in
+                    place of the package's two. None lets the conversation's content choose between those.
     """
 
     threads: int = 0
     chunk: int = 128
     context_limit: int | None = None
     cache_bytes: int = 256 * 2**20
+    adapter: str | None = None
 
     def __post_init__(self) -> None:
         if self.chunk < 1 or self.threads < 0 or self.cache_bytes < 0:

@@ -43,7 +43,7 @@ from assistant.engine.runtime import Runner, check_memory
 from assistant.engine.sampling import RepetitionGuard, Sampler
 from assistant.engine.timeline import Media, Piece, Timeline, Words
 from models import package as packages
-from models.errors import Cancelled, ContextError
+from models.errors import Cancelled, ContextError, PackageError
 from models.frontend import FRAME_RATE, FRAMES_PER_TOKEN, FrontEnd
 
 _GREEDY = GenerateOptions()
@@ -88,6 +88,7 @@ class LocalSession:
         self.package = packages.check(package)
         check_memory(self.package)
         self._settings = settings
+        self._own = _own_adapter(self.package, settings.adapter)
         self.limit = min(self.package.context_length, settings.context_limit or self.package.context_length)
         self._front_end = FrontEnd(package)
         self._encoders = Encoders(self.package, self._front_end, settings.threads, settings.cache_bytes)
@@ -205,7 +206,7 @@ class LocalSession:
         timeline, cache, ledger = self._timeline, self._decoder.cache, work.ledger
         total = timeline.length
         long = total > self.package.original_max_position_embeddings
-        state = (_adapter(work.mode), long)
+        state = (_own_validity(work.mode) if self._own else _adapter(work.mode), long)
         if state != self._state:
             cache.truncate(0)
             self._state = state
@@ -221,7 +222,8 @@ class LocalSession:
             size = max(chunk, self._decoder.long_first - cache.length) if long else chunk
             begin, end = cache.length, min(cache.length + size, total)
             with self._timed("decode" if writing and total - start == 1 else "prefill", ledger):
-                logits = self._decoder.step(self._embeddings(begin, end, work), work.mode, long, work.runner)
+                rows = self._embeddings(begin, end, work)
+                logits = self._decoder.step(rows, self._own or work.mode, long, work.runner)
             known = max(begin, min(self._computed, end))
             ledger.recomputed += known - begin
             ledger.prefilled += 0 if writing else end - known
@@ -306,3 +308,21 @@ def _adapter(mode: int) -> str:
     A clip's projection follows it: modes 1 and 3 share the adapter, and 1 means that there is no clip.
     """
     return ("none", "vision", "speech", "vision")[mode]
+
+
+def _own_validity(mode: int) -> str:
+    """The same under a user's own adapter: only the projection of clips changes, with the first picture."""
+    return "vision projection" if mode in (1, 3) else "speech projection"
+
+
+def _own_adapter(package: packages.PackageInfo, name: str | None) -> int | None:
+    """The adapter mode of a user's own adapter. Raises PackageError if the package has none of this name."""
+    if name is None:
+        return None
+    if name not in package.own_adapters:
+        known = ", ".join(sorted(package.own_adapters)) or "none"
+        raise PackageError(
+            f"The model {package.name} has no adapter called {name}.",
+            f"Build the model with it, or choose one that it has: {known}.",
+        )
+    return package.own_adapters[name]
