@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from models import package
 from models.errors import PackageError
 
 MODELS: Final = "models"
@@ -105,6 +104,8 @@ def data_folder() -> Path:
 
 def package_folders() -> dict[str, Path]:
     """All packages that have a name: nano, and the folders in the data folder."""
+    from models import package  # loads onnx, which `aside --help` does without
+
     found = {"nano": package.embedded()}
     folder = data_folder() / MODELS
     if folder.is_dir():
