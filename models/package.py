@@ -50,9 +50,10 @@ _DISTRUST: Final = "Don't use it: get the model from a source you trust."
 class PackageInfo:
     """What is known about a package without loading it.
 
-    ``graphs`` has the file names of text, vision, speech and embedding; ``files`` the sizes in bytes.
-    ``own_adapters`` are a user's, by name, with their values of ``adapter_input``. Lengths are in tokens. The KV cache takes float32 [1, kv_heads, length, head_size] twice for each of
-    ``layers``. Longer recordings are transcribed in pieces of ``clip_seconds``.
+    ``graphs`` has the file names of text, vision, speech and embedding; ``files`` the sizes in bytes;
+    ``own_adapters`` a user's adapters by name, with their values of ``adapter_input``. Lengths are in tokens.
+    The KV cache takes float32 [1, kv_heads, length, head_size] twice for each of ``layers``. Longer
+    recordings are transcribed in pieces of ``clip_seconds``.
     """
 
     path: Path

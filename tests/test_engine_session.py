@@ -5,6 +5,8 @@ The oracle everywhere is `from_scratch`: a fresh session that gets the whole con
 
 from __future__ import annotations
 
+import json
+import shutil
 import statistics
 import sys
 import threading
@@ -316,6 +318,20 @@ def test_too_little_memory_is_said_before_loading(package: Path) -> None:
     check_memory(info)
 
 
+def test_too_little_memory_for_a_conversation_is_said_before_it_is_computed(package: Path) -> None:
+    with LocalSession(package, ONE_THREAD) as session:
+        session.append(*question("hello"))
+        ids, _ = reply(session)
+        place = session.mark()
+        session.package = replace(session.package, layers=10**9)  # 512 GB a token
+        with pytest.raises(ContextError, match=r"conversation needs .* GB of memory"):
+            session.append(*prompt.end())
+        assert session.mark() == place
+        session.rewind(len(question("hello")))
+        session.append()  # room that was taken once is room
+        assert reply(session)[0] == ids
+
+
 def test_too_long_and_bad_input_change_nothing(package: Path) -> None:
     with LocalSession(package, replace(ONE_THREAD, context_limit=600)) as session:
         with pytest.raises(ContextError, match="nothing to answer"):
@@ -486,10 +502,27 @@ def test_a_damaged_graph_is_a_clear_error(tmp_path: Path) -> None:
         LocalSession(broken)
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [("num_hidden_layers", -1), ("num_hidden_layers", 1), ("head_size", 1), ("hidden_size", 1)],
+)
+def test_a_configuration_that_is_not_the_graphs(
+    package: Path, tmp_path: Path, name: str, change: int
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(package, copy)
+    (copy / "aside.json").unlink()
+    config = json.loads((copy / "genai_config.json").read_text())
+    config["model"]["decoder"][name] += change
+    (copy / "genai_config.json").write_text(json.dumps(config))
+    with pytest.raises(PackageError, match=r"phi-4-mm-text\.onnx does not fit genai_config\.json: "):
+        LocalSession(copy)
+
+
 def test_settings_are_validated() -> None:
-    for wrong in ({"chunk": 0}, {"threads": -1}, {"cache_bytes": -1}):
+    for chunk, threads, cache_bytes in ((0, 0, 0), (1, -1, 0), (1, 0, -1)):
         with pytest.raises(ValueError, match="chunk"):
-            EngineSettings(**wrong)
+            EngineSettings(chunk=chunk, threads=threads, cache_bytes=cache_bytes)
     for options in ({"top_p": 0.0}, {"max_tokens": -1}, {"repetition_guard": 1}):
         with pytest.raises(ValueError, match=r"top_p|max_tokens|repetition"):
             GenerateOptions(**options)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from assistant.engine.kv_cache import KVCache
 from assistant.engine.runtime import Feeds, Runner, open_graph
+from models.errors import PackageError
 from models.package import PackageInfo
 
 LONG_INPUT: Final = "long_context"
@@ -23,6 +24,7 @@ class Decoder:
         self._hidden = package.hidden_size
         self._embedding = open_graph(package.path / package.graphs["embedding"], threads)
         self._text = open_graph(package.path / package.graphs["text"], threads)
+        _check_fit(self._text, package)
         self._binding = self._text.io_binding()
         optional = {value.name for value in self._text.get_overridable_initializers()}
         self._adapter_input = package.adapter_input if package.adapter_input in optional else None
@@ -70,6 +72,7 @@ class Decoder:
         self._binding.bind_output("logits", "cpu")
         runner.run(self._text, self._binding)
         self.cache.length = total
+        self.cache.touched = max(self.cache.touched, total)
         logits: NDArray[np.float32] = self._binding.get_outputs()[0].numpy()[0, -1]
         return logits
 
@@ -83,3 +86,24 @@ class Decoder:
             name = f"{i // 2}.{'value' if i % 2 else 'key'}"
             self._binding.bind_ortvalue_input(f"past_key_values.{name}", value)
             self._binding.bind_ortvalue_output(f"present.{name}", value)
+
+
+def _check_fit(text: ort.InferenceSession, package: PackageInfo) -> None:
+    """Raise PackageError if the graph doesn't take what genai_config.json says, in float32."""
+    cache = ("tensor(float)", [package.kv_heads, package.head_size])
+    wanted = {
+        "inputs_embeds": ("tensor(float)", [package.hidden_size]),
+        "attention_mask": ("tensor(int64)", []),
+        **{f"past_key_values.{i}.{of}": cache for i in range(package.layers) for of in ("key", "value")},
+    }
+    found = {
+        value.name: (value.type, [n for n in value.shape[1:] if isinstance(n, int)])
+        for value in text.get_inputs()
+    }
+    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if wrong:
+        raise PackageError(
+            f"{package.graphs['text']} does not fit genai_config.json: {wrong[0]} should be "
+            f"{wanted.get(wrong[0])}, and is {found.get(wrong[0])}.",
+            "Aside runs packages for the CPU, in float32: build or fetch one of these.",
+        )

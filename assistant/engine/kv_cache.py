@@ -22,6 +22,8 @@ class KVCache:
     def __init__(self, layers: int, heads: int, head: int, limit: int) -> None:
         self.length = 0
         self.capacity = 0
+        self.touched = 0
+        """Tokens that memory has been spent on: buffers take it when they are written to."""
         self._limit = limit
         self._shape = (heads, head)
         self._arrays: list[NDArray[np.float32]] = []
@@ -52,6 +54,7 @@ class KVCache:
                 self._arrays.append(new)
                 self._values.append(ort.OrtValue.ortvalue_from_numpy(new))
         self.capacity = capacity
+        self.touched = self.length
 
     def truncate(self, length: int) -> None:
         """Forget all tokens from ``length`` on."""

@@ -153,8 +153,8 @@ class EngineSettings:
     chunk           tokens of one prefill step: between steps, progress is told and memory is given back.
     context_limit   tokens at most, prompt and reply together; None means the model's context.
     cache_bytes     kept encoder results.
-    adapter         a user's own adapter, by its name in the package: on for text, pictures and sound alike, in
-                    place of the package's two. None lets the conversation's content choose between those.
+    adapter         a user's own adapter, by its name in the package: on for text, pictures and sound alike,
+                    in place of the package's two. None lets the content choose between those.
     """
 
     threads: int = 0

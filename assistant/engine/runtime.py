@@ -13,7 +13,7 @@ import onnxruntime as ort
 import psutil
 from numpy.typing import NDArray
 
-from models.errors import Cancelled, EngineError, PackageError
+from models.errors import Cancelled, ContextError, EngineError, PackageError
 from models.package import PackageInfo
 
 Feeds = Mapping[str, NDArray[Any]]
@@ -33,6 +33,17 @@ def check_memory(package: PackageInfo) -> None:
             f"The model {package.name} needs {(needed + _SPARE) / 2**30:.1f} GB of memory, "
             f"{free / 2**30:.1f} GB are free.",
             "Close other programs, or use a smaller model.",
+        )
+
+
+def check_room(needed: int) -> None:
+    """Raise ContextError if so many bytes more, for keys and values, are not free now."""
+    free = psutil.virtual_memory().available
+    if needed + _SPARE > free:
+        raise ContextError(
+            f"The conversation needs {(needed + _SPARE) / 2**30:.1f} GB of memory, "
+            f"{free / 2**30:.1f} GB are free.",
+            "Close other programs, leave out a picture or a recording, or start a new conversation.",
         )
 
 

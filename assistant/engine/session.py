@@ -39,7 +39,7 @@ from assistant.engine.protocol import (
     Text,
     Token,
 )
-from assistant.engine.runtime import Runner, check_memory
+from assistant.engine.runtime import Runner, check_memory, check_room
 from assistant.engine.sampling import RepetitionGuard, Sampler
 from assistant.engine.timeline import Media, Piece, Timeline, Words
 from models import package as packages
@@ -116,6 +116,7 @@ class LocalSession:
                 f"The conversation would have {total:,} tokens, but there is room for {self.limit:,}.",
                 "Shorten the text, leave out a picture or a recording, or start a new conversation.",
             )
+        check_room(self.package.kv_bytes(max(0, total - self._decoder.cache.touched)))
         self._timeline.extend(pieces)
 
     def generate(
