@@ -125,6 +125,8 @@ def _files(folder: Path) -> Iterator[tuple[str, int]]:
                 continue
             if not path.is_file():
                 raise PackageError(f"{shown} in the model package is not a plain file.", _DISTRUST)
+            if shown.lower() == "tokenizer_module.json":  # genai opens what it names, anywhere on the disk
+                raise PackageError(f"The model package holds {shown}, which can name other files.", _DISTRUST)
             if not _EXECUTABLE.isdisjoint(suffix.lower() for suffix in path.suffixes):
                 raise PackageError(f"The model package holds a program or pickle: {shown}.", _DISTRUST)
             yield shown, path.stat().st_size

@@ -157,6 +157,14 @@ def test_programs_and_pickles(package: Path, name: str) -> None:
     refused(package, "program or pickle")
 
 
+def test_a_tokenizer_that_names_other_files(package: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    (package / "tokenizer_module.json").write_text(json.dumps({"tiktoken_file": str(secret)}))
+    refused(package, "tokenizer_module.json, which can name other files")
+    with pytest.raises(PackageError, match="secret"):  # without the check, genai obeys
+        FrontEnd(package)
+
+
 def test_links_and_pipes(package: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
