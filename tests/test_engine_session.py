@@ -6,8 +6,10 @@ The oracle everywhere is `from_scratch`: a fresh session that gets the whole con
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -517,6 +519,18 @@ def test_a_configuration_that_is_not_the_graphs(
     (copy / "genai_config.json").write_text(json.dumps(config))
     with pytest.raises(PackageError, match=r"phi-4-mm-text\.onnx does not fit genai_config\.json: "):
         LocalSession(copy)
+
+
+def test_nothing_is_kept_to_be_sent(package: Path, tmp_path: Path) -> None:
+    """onnxruntime and genai would write a device id and a database of events."""
+    program = "import sys, pathlib, assistant.engine.session as s; s.LocalSession(pathlib.Path(sys.argv[1]))"
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    }
+    subprocess.run(
+        [sys.executable, "-c", program, str(package)], env={**environment, "HOME": str(tmp_path)}, check=True
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_settings_are_validated() -> None:
