@@ -1,6 +1,6 @@
 """Stage 4: speech into the decoder.
 
-The base decoder stays frozen; the speech adapter, the speech projector and, at a low rate, the encoder learn
+The base decoder stays frozen; the speech adapter, the speech projector and, at a lower rate, the encoder learn
 to transcribe and to answer what was said.
 """
 
@@ -19,7 +19,7 @@ from models.frontend import FrontEnd
 from models.nano import corpus, ctc, network, rows, shape, texts
 from models.nano.wer import word_errors
 
-WARM: Final = 0.05
+WARM: Final = 0.06
 """The first part of the stage: the projector alone learns to say in word embeddings what CTC reads."""
 CTC_WEIGHT: Final = 0.3
 
@@ -95,15 +95,15 @@ class Listener:
                 encoded, _ = network.hear(model, frames, lengths)
                 wanted = self._targets(encoded)
             inside = torch.arange(encoded.shape[1])[None] < tokens[:, None]
-            difference = network.project_speech(model, encoded, vision=False) - wanted
-            return {"warm": difference[inside].pow(2).sum(-1).mean()}
+            projected = network.project_speech(model, encoded, vision=False)
+            return {"warm": (projected - wanted)[inside].pow(2).sum(-1).mean()}
         encoded, _ = network.hear(model, frames, lengths)
         spoken = [i for i, u in enumerate(batch) if u.text]
         words = [self._heads.targets(batch[i].text)[0] for i in spoken]
         again = ctc.ctc_loss(self._heads.token_head(encoded[spoken]), tokens[spoken], words)
         projected = network.project_speech(model, encoded, vision=False)
         features = [p[:n] for p, n in zip(projected, tokens.tolist(), strict=True)]
-        context: rows.Context = rng.choices(("tools", "plain", "none"), (45, 35, 20))[0]
+        context: rows.Context = rng.choices(("tools", "plain", "none"), (30, 45, 25))[0]
         prefix = rows.run_context(model, self._writer, context, self._lora)
         made = make_rows(self._writer, rng, batch, context)
         found = rows.score(model, made, prefix, features, self._lora)

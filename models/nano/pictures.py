@@ -78,10 +78,12 @@ class Rendered:
         return buffer.getvalue()
 
 
-def render(rng: random.Random, kind: Kind | None = None) -> Rendered:
-    """A new picture. Any two calls with equal state of `rng` give the same picture."""
+def render(rng: random.Random, kind: Kind | None = None, most: int = 5) -> Rendered:
+    """A new picture, with at most `most` shapes. Equal states of `rng` give the same picture."""
     chosen = kind or rng.choices(("scene", "text", "bars"), (6, 2, 2))[0]
-    return {"scene": _scene, "text": _text, "bars": _bars}[chosen](rng)
+    if chosen == "scene":
+        return _scene(rng, most)
+    return _text(rng) if chosen == "text" else _bars(rng)
 
 
 def _shade(rng: random.Random, colour: str) -> tuple[int, int, int]:
@@ -150,11 +152,11 @@ def _where(x: float, y: float) -> str:
     return f"{down} {across}".strip() or "middle"
 
 
-def _scene(rng: random.Random) -> Rendered:
+def _scene(rng: random.Random, most: int) -> Rendered:
     image, ground = _canvas(rng)
     maps = _Maps()
     pens = [ImageDraw.Draw(i) for i in (image, maps.kind, maps.colour, maps.rank, maps.count)]
-    count = rng.choice((1, 2, 2, 3, 3, 4, 5))
+    count = min(most, rng.choice((1, 2, 2, 3, 3, 4, 5)))
     shapes = rng.sample(w.SHAPES, count)
     colours = rng.sample([c for c in w.COLOURS if c != ground], count)
     spots = rng.sample([(i, j) for i in range(3) for j in range(3)], count)

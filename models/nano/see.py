@@ -19,7 +19,8 @@ from models.nano import words as w
 
 PICTURES: Final = 3  # a step
 ROWS: Final = 12  # a picture
-WARM: Final = 0.04
+ANCHOR: Final = 0.3
+WARM: Final = 0.05
 """The first part of the stage: the projector alone learns to name what the cells show, in word embeddings."""
 
 
@@ -80,18 +81,15 @@ class Viewer:
         projected = network.project_speech(self._model, encoded, vision=True)
         return [p[:n] for p, n in zip(projected, (-(-lengths // 8)).tolist(), strict=True)]
 
-    def _warm_loss(self, cells: Tensor, labels: Tensor) -> Tensor:
+    def _anchor(self, cells: Tensor, labels: Tensor) -> Tensor:
         """Distance of the projected cells from the sum of the embeddings of their kind, colour and letter."""
         table = self._model.model.embed_tokens.weight
-        names = (
-            [" picture", *(f" {k}" for k in pictures.KINDS)],
-            [" there", *(f" {c}" for c in w.COLOURS)],
-            [" word", *(c for c in pictures.LETTERS)],
-        )
+        names = ([f" {k}" for k in pictures.KINDS], [f" {c}" for c in w.COLOURS], list(pictures.LETTERS))
         wanted = torch.zeros(())
         for number, group in enumerate(names):
             ids = torch.tensor([self._writer.encode(n)[0] for n in group])
-            wanted = wanted + table[ids][labels[..., number]]
+            meanings = torch.cat((torch.zeros(1, table.shape[1]), table[ids]))  # nothing is 0
+            wanted = wanted + meanings[labels[..., number]]
         grid = network.project_picture(self._model, cells)[:, :272].view(len(cells), 16, 17, -1)[:, :, :16]
         weight = torch.where(labels[..., :3].sum(-1) > 0, 1.0, 0.1)
         out: Tensor = ((grid - wanted).pow(2).sum(-1) * weight).sum() / weight.sum()
@@ -118,13 +116,15 @@ class Viewer:
     def loss(self, voices: Voices, rng: random.Random, progress: float) -> dict[str, Tensor]:
         """The losses of one step on new pictures."""
         count = PICTURES * (3 if progress < WARM else 1)
-        made_pictures = [pictures.render(rng) for _ in range(count)]
+        most = 1 if progress < 0.2 else 2 if progress < 0.4 else 5
+        kind: pictures.Kind = "bars" if progress > 0.4 and rng.random() < 0.25 else "scene"
+        made_pictures = [pictures.render(rng, kind, most) for _ in range(count)]
         pixels, labels = vision.tensor(made_pictures)
         with torch.no_grad():
             cells = network.see_cells(self._model, pixels)
         if progress < WARM:
-            return {"warm": self._warm_loss(cells, labels)}
-        context: rows.Context = rng.choices(("tools", "plain", "none"), (15, 50, 35))[0]
+            return {"anchor": self._anchor(cells, labels)}
+        context: rows.Context = rng.choices(("tools", "plain", "none"), (10, 50, 40))[0]
         cache = self._start(rows.run_context(self._model, self._writer, context, self._lora), cells)
         clips: list[corpus.Utterance] = []
         made: list[rows.Row] = []
@@ -136,7 +136,7 @@ class Viewer:
                     clips.append(clip)
                 made.append(self._turns(rng, picture, rows.Gap(len(clips) - 1) if clip else None, first))
         found = rows.score(self._model, made, cache.repeat(ROWS), self._hear(clips), self._lora)
-        return {context: found.loss}
+        return {context: found.loss, "anchor": ANCHOR * self._anchor(cells, labels)}
 
     @torch.no_grad()
     def scores(self, voices: Voices, seed: int = 17, count: int = 24) -> dict[str, Any]:
@@ -144,7 +144,7 @@ class Viewer:
         rng = random.Random(seed)
         context = rows.run_context(self._model, self._writer, "plain", self._lora)
         sums: dict[str, list[int]] = {}
-        kinds: tuple[pictures.Kind, ...] = ("scene", "scene", "text", "bars")
+        kinds: tuple[pictures.Kind, ...] = ("scene", "scene", "scene", "bars")
         for number in range(count):
             kind = kinds[number % 4]
             right, wrong = pictures.render(rng, kind), pictures.render(rng, kind)

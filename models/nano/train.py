@@ -195,7 +195,7 @@ def stage_listen(out: Path, minutes: float) -> None:
     Run(out, "listen", minutes, modules).train(
         [
             ([*lora.parameters(), *projector.parameters()], 2e-3),
-            ([*encoder.parameters(), *heads.token_head.parameters()], 4e-4),
+            ([*encoder.parameters(), *heads.token_head.parameters()], 8e-4),
         ],
         _speech_feed(out, rng),
         loss,
@@ -212,7 +212,7 @@ def stage_see(out: Path, minutes: float) -> None:
     used = network.tower(model)
     decoder = network.decoder(model)
     _load(out, "vision", tower=used)
-    _load(out, "listen", encoder=part.audio_embed.encoder)
+    _load(out, "speech", encoder=part.audio_embed.encoder)
     _load(out, "listen", projector=network.speech_projector(model, vision=True))  # a start, not shared
     _load(out, "language", decoder=decoder)
     _freeze(decoder, used, part.audio_embed.encoder)
@@ -224,7 +224,10 @@ def stage_see(out: Path, minutes: float) -> None:
     viewer = see.Viewer(model, lora, writer)
     modules: dict[str, nn.Module] = {"lora": lora, "heard": heard, "seen": seen, "separators": separators}
     Run(out, "see", minutes, modules).train(
-        [([p for m in modules.values() for p in m.parameters()], 2e-3)],
+        [
+            (list(lora.parameters()), 2e-3),
+            ([p for m in (heard, seen, separators) for p in m.parameters()], 1e-3),
+        ],
         itertools.repeat(None),
         lambda _, progress: viewer.loss(voices, rng, progress),
         lambda: viewer.scores(held),
