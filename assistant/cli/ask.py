@@ -7,8 +7,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from assistant.cli import conversation, inputs, options
 from assistant.cli.console import STOPPED, Output, complain, note, stoppable
 from assistant.engine import prompt
 from assistant.engine.protocol import Clip, GenerateOptions, Session
-from models.errors import AsideError, Cancelled, ContextError, MediaError
+from models.errors import AsideError, Cancelled, MediaError
 from models.prompts import SYSTEM_PROMPT, TOOLS
 
 if TYPE_CHECKING:
@@ -149,6 +150,8 @@ def _explain(reason: str) -> None:
 
 def _interactive(chat: _Chat, answered: bool) -> int:
     """Turns from standard input until it ends."""
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # a stray byte must not end the conversation
     shown = sys.stdin.isatty()
     if shown:
         note(_CHAT_HELP)
@@ -184,20 +187,21 @@ def _interactive(chat: _Chat, answered: bool) -> int:
                         continue
                 case _:
                     waiting.append(line.strip())
+            parts, waiting = waiting, []
             here = chat.session.mark()
-            if answered:
-                chat.session.append(*prompt.end())
             try:
-                _turn(chat, waiting)
+                if answered:
+                    chat.session.append(*prompt.end())
+                _turn(chat, parts)
                 answered = True
-            except ContextError:
-                chat.session.rewind(here)
+            except (AsideError, KeyboardInterrupt):
+                with suppress(AsideError):  # the first failure is the one to tell
+                    chat.session.rewind(here)  # half a turn would stay in the conversation
                 raise
         except (Cancelled, KeyboardInterrupt):  # stops what was going on, not the conversation
             note("")
-        except AsideError as error:
+        except AsideError as error:  # what was attached before stays
             complain(error)
-        waiting = []
 
 
 def _system(chat: _Chat) -> list[Any]:

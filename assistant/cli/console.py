@@ -23,13 +23,13 @@ _REDRAW: Final = 0.1  # s
 def complain(error: AsideError | str) -> None:
     """One sentence or two on stderr."""
     Status.clear()
-    print(f"aside: {error}", file=sys.stderr, flush=True)
+    print(printable(f"aside: {error}"), file=sys.stderr, flush=True)
 
 
 def note(text: str) -> None:
     """A remark on stderr that is no part of the output."""
     Status.clear()
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def printable(text: str) -> str:
@@ -87,7 +87,7 @@ class Status:
             sys.stderr.flush()
             cls._shown, cls._last = text, now
         elif rare and now - cls._last >= _EVERY:
-            print(text, file=sys.stderr, flush=True)
+            print(printable(text), file=sys.stderr, flush=True)
             cls._last = now
 
     @classmethod
