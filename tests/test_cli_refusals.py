@@ -87,6 +87,10 @@ def test_one_sentence_and_nothing_else(aside: Aside, words: list[str], expected:
     assert aside.names() == before
 
 
+def test_an_empty_standard_input(aside: Aside) -> None:
+    assert "standard input is empty" in aside("ask", "--text", "-", "Sum up.", typed=" \n").complaint()
+
+
 def test_too_long_for_the_context(aside: Aside) -> None:
     refused = aside("ask", "--text", "-", typed="many words " * 20_000).complaint()
     assert "8,192 tokens" in refused

@@ -39,6 +39,8 @@ def typed(value: str) -> str:
     text = sys.stdin.buffer.read(_LONGEST_TEXT + 1)
     if len(text) > _LONGEST_TEXT:
         raise MediaError("The text on standard input is longer than 4 MB.", "Give a part of it.")
+    if not text.strip():
+        raise MediaError("The text on standard input is empty.", "Give some, or leave out --text -.")
     return text.decode("utf-8", "replace")
 
 
