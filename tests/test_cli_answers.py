@@ -168,3 +168,10 @@ def test_packages_are_found_by_name(aside: Aside, small_model: Path) -> None:
     assert checked.code == 0
     assert "complete, unchanged and safe to load" in checked.out
     assert "starts in" in checked.out
+
+
+def test_a_terminal_without_unicode_still_gets_the_report(aside: Aside) -> None:
+    plain = Aside(aside.folder, aside.model, aside.environment | {"PYTHONIOENCODING": "ascii:strict"})
+    result = plain("doctor")
+    assert "\\u2713 libraries" in result.out
+    assert "Something went wrong" not in result.err

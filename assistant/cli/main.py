@@ -1,12 +1,14 @@
 """Entry of the `aside` command: finds the subcommand, and turns every failure into one sentence and a code.
 
-0 done · 2 the input or a device can't be used · 3 the engine failed · 130 stopped with Ctrl-C
+0 done · 1 a report missed a bar · 2 the input or a device can't be used · 3 the engine failed, or `doctor`
+found something missing · 130 stopped with Ctrl-C
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -39,6 +41,9 @@ _EXAMPLES: Final = """examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that can't show a character gets its number
+            stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     if not words or words[0] not in COMMANDS:
         parser.parse_args(words)  # ends here with help, the version or a complaint
