@@ -1,7 +1,7 @@
 """Stage 4: speech into the decoder.
 
-The base decoder stays frozen; the speech adapter, the speech projector and, at a lower rate, the encoder learn
-to transcribe and to answer what was said.
+The base decoder stays frozen; the speech adapter, the speech projector and, at a lower rate, the encoder
+learn to transcribe and to answer what was said.
 """
 
 from __future__ import annotations

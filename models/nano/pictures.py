@@ -174,14 +174,12 @@ def _scene(rng: random.Random, most: int) -> Rendered:
         )
         for pen, fill in zip(pens, fills, strict=True):
             _draw(pen, shape, box, fill)
-        facts.append((f"what colour is the {shape}", colour))
-        facts.append((f"which shape is {colour}", f"the {shape}"))
-        facts.append((f"where is the {shape}", _where(x, y)))
+        facts.append((f"what colour is the {shape}", f"{shape} {colour}"))
+        facts.append((f"which shape is {colour}", f"{colour} {shape}"))
+        facts.append((f"where is the {shape}", f"{shape} {_where(x, y)}"))
     facts.append(("how many shapes are there", w.number(count)))
     if count == 1:
-        facts.append(
-            ("what is in the picture", f"a {colours[0]} {shapes[0]}".replace("a orange", "an orange"))
-        )
+        facts.append(("what is in the picture", f"{colours[0]} {shapes[0]}"))
     return Rendered(np.asarray(image), tuple(facts), maps.labels())
 
 
@@ -206,8 +204,8 @@ def _bars(rng: random.Random) -> Rendered:
         for pen, fill in zip(pens, fills, strict=True):
             pen.rectangle((left, top, left + pitch * 0.62, SIDE - 24), fill=fill)
     facts = (
-        ("which bar is the tallest", f"the {colours[heights.index(max(heights))]} bar"),
-        ("which bar is the shortest", f"the {colours[heights.index(min(heights))]} bar"),
+        ("which bar is the tallest", f"tallest {colours[heights.index(max(heights))]}"),
+        ("which bar is the shortest", f"shortest {colours[heights.index(min(heights))]}"),
         ("how many bars are there", w.number(count)),
     )
     return Rendered(np.asarray(image), facts, maps.labels())

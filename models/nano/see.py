@@ -20,15 +20,30 @@ from models.nano import words as w
 PICTURES: Final = 3  # a step
 ROWS: Final = 12  # a picture
 ANCHOR: Final = 0.3
-WARM: Final = 0.05
+WARM: Final = 0.06
 """The first part of the stage: the projector alone learns to name what the cells show, in word embeddings."""
+
+
+_NAMES: Final = (
+    ("", *pictures.KINDS),
+    ("", *w.COLOURS),
+    ("",) * (len(pictures.LETTERS) + 1),
+    ("", "", "tallest", "shortest"),
+    ("", *(w.number(i) for i in range(1, 6))),
+    tuple(
+        f"{down} {across}".strip() or "middle"
+        for down in ("top", "", "bottom")
+        for across in ("left", "", "right")
+    ),
+)
+"""The words for each value of each label of a cell, in the order of the labels."""
 
 
 def absent(rng: random.Random, picture: pictures.Rendered) -> tuple[str, str]:
     """A question about a shape that isn't there."""
-    seen = {answer for _, answer in picture.facts} | {q.rsplit(" ", 1)[1] for q, _ in picture.facts}
+    seen = {q.rsplit(" ", 1)[1] for q, _ in picture.facts}
     missing = rng.choice([s for s in w.SHAPES if s not in seen])
-    return rng.choice((f"what colour is the {missing}", f"where is the {missing}")), f"there is no {missing}"
+    return rng.choice((f"what colour is the {missing}", f"where is the {missing}")), f"no {missing}"
 
 
 def asked(rng: random.Random, picture: pictures.Rendered) -> tuple[str, str]:
@@ -82,16 +97,16 @@ class Viewer:
         return [p[:n] for p, n in zip(projected, (-(-lengths // 8)).tolist(), strict=True)]
 
     def _anchor(self, cells: Tensor, labels: Tensor) -> Tensor:
-        """Distance of the projected cells from the sum of the embeddings of their kind, colour and letter."""
+        """Distance of the projected cells from the sum of the embeddings of the words for what they show."""
         table = self._model.model.embed_tokens.weight
-        names = ([f" {k}" for k in pictures.KINDS], [f" {c}" for c in w.COLOURS], list(pictures.LETTERS))
         wanted = torch.zeros(())
-        for number, group in enumerate(names):
-            ids = torch.tensor([self._writer.encode(n)[0] for n in group])
-            meanings = torch.cat((torch.zeros(1, table.shape[1]), table[ids]))  # nothing is 0
-            wanted = wanted + meanings[labels[..., number]]
+        for number, group in enumerate(_NAMES):
+            ids = [[self._writer.encode(f" {word}")[0] for word in name.split()] for name in group]
+            vectors = [table[torch.tensor(i)].sum(0) if i else torch.zeros(table.shape[1]) for i in ids]
+            wanted = wanted + torch.stack(vectors)[labels[..., number]]
+        wanted = wanted * (labels[..., 0] > 0)[..., None]  # nothing is 0
         grid = network.project_picture(self._model, cells)[:, :272].view(len(cells), 16, 17, -1)[:, :, :16]
-        weight = torch.where(labels[..., :3].sum(-1) > 0, 1.0, 0.1)
+        weight = torch.where(labels[..., 0] > 0, 1.0, 0.1)
         out: Tensor = ((grid - wanted).pow(2).sum(-1) * weight).sum() / weight.sum()
         return out
 
@@ -116,8 +131,8 @@ class Viewer:
     def loss(self, voices: Voices, rng: random.Random, progress: float) -> dict[str, Tensor]:
         """The losses of one step on new pictures."""
         count = PICTURES * (3 if progress < WARM else 1)
-        most = 1 if progress < 0.2 else 2 if progress < 0.4 else 5
-        kind: pictures.Kind = "bars" if progress > 0.4 and rng.random() < 0.25 else "scene"
+        most = 1 if progress < 0.15 else 2 if progress < 0.3 else 5
+        kind: pictures.Kind = "bars" if progress > 0.3 and rng.random() < 0.25 else "scene"
         made_pictures = [pictures.render(rng, kind, most) for _ in range(count)]
         pixels, labels = vision.tensor(made_pictures)
         with torch.no_grad():

@@ -212,7 +212,7 @@ def stage_see(out: Path, minutes: float) -> None:
     used = network.tower(model)
     decoder = network.decoder(model)
     _load(out, "vision", tower=used)
-    _load(out, "speech", encoder=part.audio_embed.encoder)
+    _load(out, "listen", encoder=part.audio_embed.encoder)
     _load(out, "listen", projector=network.speech_projector(model, vision=True))  # a start, not shared
     _load(out, "language", decoder=decoder)
     _freeze(decoder, used, part.audio_embed.encoder)

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from models.nano import network, pictures, shape
 
-QUARTERS_UNTIL: Final = 0.6
+QUARTERS_UNTIL: Final = 0.85
 """The part of the stage that looks at quarters."""
+SHAPES_FROM: Final = 0.3
 _LOCAL: Final = 3  # the labels that can be seen in a quarter: kind, colour, letter
 _REGIONS: Final = 9
 
@@ -65,17 +66,19 @@ def tensor(rendered: list[pictures.Rendered]) -> tuple[Tensor, Tensor]:
     return pixels / 127.5 - 1, torch.cat((labels, where), -1)
 
 
-def _picture(rng: random.Random) -> pictures.Rendered:
-    """Letters take longest to learn, so there are more of them than in the questions."""
-    return pictures.render(rng, "text" if rng.random() < 0.25 else None)
+def _picture(rng: random.Random, progress: float) -> pictures.Rendered:
+    """All kinds alike in the first part; then mostly shapes, which take longest to tell apart."""
+    if progress < SHAPES_FROM:
+        return pictures.render(rng, "text" if rng.random() < 0.25 else None)
+    return pictures.render(rng, "scene" if rng.random() < 0.9 else "bars")
 
 
 def loss(model: Any, heads: Heads, rng: random.Random, progress: float) -> dict[str, Tensor]:
     """Losses on new pictures."""
     if progress > QUARTERS_UNTIL:
-        pixels, labels = tensor([_picture(rng) for _ in range(6)])
+        pixels, labels = tensor([_picture(rng, progress) for _ in range(6)])
         return heads.losses(network.see_cells(model, pixels), labels, local=False)
-    pixels, labels = tensor([_picture(rng) for _ in range(24)])
+    pixels, labels = tensor([_picture(rng, progress) for _ in range(24)])
     corner = 2 * rng.randint(0, 8), 2 * rng.randint(0, 8)  # in patches
     top, left = corner[0] * 14, corner[1] * 14
     cells = network.see_cells(model, pixels[:, :, top : top + 224, left : left + 224].contiguous(), corner)
