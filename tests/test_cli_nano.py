@@ -16,7 +16,7 @@ def test_the_demonstration_hears_sees_and_speaks(aside: Aside) -> None:
     result = nano(aside)("demo", "--json", "--out", "made")
     assert result.code == 0, result.err
     assert result.json["transcript"] == "what colour is the circle"
-    assert result.json["answer"].strip() == "blue"
+    assert result.json["answer"].strip() == "circle blue"
     assert soundfile.info(aside.path("made/answer.wav")).duration > 0.2
 
 

@@ -1,6 +1,6 @@
 """`aside demo`: a spoken question about a picture is heard, answered and spoken into a WAV file.
 
-Both are shipped. The picture is `models.nano.pictures.render(random.Random(16), "scene")`; the question is
+Both are shipped. The picture is `models.nano.pictures.render(random.Random(69), "scene", 1)`; the question is
 espeak-ng's voice en-us+f3 at 150 words a minute, a voice that training never hears.
 """
 
@@ -64,7 +64,7 @@ def demo(arguments: Sequence[str]) -> int:
         _show(output, "spoken", f"{out / 'answer.wav'} ({spoken:.1f} s of sound)", times["speak"])
     output.line()
     output.line(f"Starting the model took {_seconds(times['start'])}. Ask it yourself:")
-    output.line(f'  aside ask --image {PICTURE} "Where is the star?"')
+    output.line(f'  aside ask --image {PICTURE} "What colour is the circle?"')
     output.json(
         answer.summary()
         | {
