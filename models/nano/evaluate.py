@@ -81,6 +81,7 @@ def report(ask: Ask, size: int = 100, seed: int = SEED) -> Iterator[Figure]:
     yield spoken_commands(ask, espeak, rng, size // 2)
     yield outside(ask, rng, size // 2)
     yield from picture_questions(ask, espeak, rng, size)
+    yield from one_shape(ask, espeak, rng, size // 2)
 
 
 def _held_out(key: str) -> str:
@@ -173,3 +174,17 @@ def picture_questions(ask: Ask, espeak: speech.Espeak, rng: random.Random, size:
         yield Figure(f"{way} questions, blind control (a wrong picture)", *totals[False])
         for kind_ in names:
             yield Figure(f"{way} questions, {kind_}", found[way, kind_, True], counts[way, kind_, True])
+
+
+def one_shape(ask: Ask, espeak: speech.Espeak, rng: random.Random, size: int) -> Iterator[Figure]:
+    """Spoken questions about the colour of the only shape in a new picture, and the blind control."""
+    right = blind = 0
+    for _ in range(size):
+        picture, wrong = (pictures.render(rng, "scene", 1) for _ in range(2))
+        question, answer = picture.facts[0]
+        sound = Sound(speech.utter(espeak, question, rng, "eval"), espeak.rate)
+        right += ask(Asked((picture.png(), sound))).strip() == answer
+        blind += ask(Asked((wrong.png(), sound))).strip() == answer
+    bar = blind / max(1, size) + 0.30
+    yield Figure("spoken question, colour of the one shape", right, size, bar)
+    yield Figure("spoken question, colour of the one shape, blind control", blind, size)

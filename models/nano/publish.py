@@ -23,7 +23,7 @@ DESCRIPTION: Final = (
 )
 LIMITS: Final = (
     "It knows about 600 English words and was trained on synthetic speech only.",
-    "It understands eight kinds of commands and simple questions about drawn shapes and bar charts.",
+    "It understands eight kinds of commands, best when typed, and names the colour of a single drawn shape.",
     "It can't translate, summarize or talk about anything else.",
 )
 CLIP_SECONDS: Final = 6.0  # one sentence
