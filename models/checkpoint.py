@@ -194,7 +194,13 @@ def _open_adapter(name: str, folder: Path, config: Phi4MMConfig, tensors: dict[s
         modules = frozenset(m for m in text_projections(config) if peft.selects(m))
     except re.error as error:
         raise CheckpointError(f"target_modules in {folder} can't be read: {error}.", _AGAIN) from error
-    tensors |= _index([file], name)
+    found = _index([file], name)
+    foreign = sorted(tensor for tensor in found if not tensor.startswith(f"{name}_lora."))
+    if foreign:
+        raise CheckpointError(
+            f"{file} holds {foreign[0]}, which is no LoRA matrix.", "Save the adapter without full weights."
+        )
+    tensors |= found
     return Adapter(name, peft.rank, peft.scale, modules)
 
 

@@ -157,6 +157,16 @@ def test_adapter_with_a_missing_matrix(native: Path) -> None:
         Checkpoint.open(native)
 
 
+def test_adapter_file_with_full_weights(native: Path) -> None:
+    """It must not take the place of the model's own tensors."""
+    change(
+        native / "speech-lora" / "adapter_model.safetensors",
+        lambda t: t.update({"base_model.model.model.norm.weight": next(iter(t.values())).clone()}),
+    )
+    with pytest.raises(CheckpointError, match=r"model\.norm\.weight, which is no LoRA matrix"):
+        Checkpoint.open(native)
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [("use_dora", True), ("bias", "all"), ("modules_to_save", ["lm_head"]), ("rank_pattern", {"x": 3})],

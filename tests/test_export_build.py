@@ -197,6 +197,7 @@ def test_existing_folder_is_kept_unless_replaced(folders: dict[str, Path], tmp_p
     with pytest.raises(PackageError, match="exists already"):
         build(folders["native"], out, FP32)
     assert (out / "mine.txt").exists()
+    (out / "aside.json").write_text("{}")  # an older package
     build(folders["native"], out, FP32, replace=True)
     assert not (out / "mine.txt").exists()
     assert [f.name for f in tmp_path.iterdir()] == ["p"]
@@ -206,10 +207,11 @@ def test_failure_while_replacing_keeps_the_old(folders: dict[str, Path], tmp_pat
     out = tmp_path / "p"
     out.mkdir()
     (out / "mine.txt").write_text("x")
+    (out / "aside.json").write_text("{}")
     calls = iter(range(10**6))
     with pytest.raises(Cancelled):
         build(folders["native"], out, FP32, cancelled=lambda: next(calls) > 50, replace=True)
-    assert [f.name for f in out.iterdir()] == ["mine.txt"]
+    assert sorted(f.name for f in out.iterdir()) == ["aside.json", "mine.txt"]
     assert [f.name for f in tmp_path.iterdir()] == ["p"]
 
 
@@ -247,3 +249,15 @@ def test_tensor_that_no_graph_uses_is_named(folders: dict[str, Path], tmp_path: 
 def test_unknown_plan() -> None:
     with pytest.raises(ValueError, match="int3"):
         PrecisionPlan.named("int3")
+
+
+def test_only_a_package_is_replaced(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Neither somebody's papers nor the checkpoint itself."""
+    checkpoint = folders["native"]
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "thesis.txt").write_text("years of work")
+    for out in (tmp_path / "papers", checkpoint):
+        with pytest.raises(PackageError, match="not replaced"):
+            build(checkpoint, out, FP32, replace=True)
+    assert (tmp_path / "papers" / "thesis.txt").exists()
+    assert (checkpoint / "config.json").exists()

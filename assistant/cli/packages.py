@@ -122,10 +122,10 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--block-size",
         type=int,
-        choices=(16, 32, 64, 128, 256),
+        choices=(16, 32, 64, 128),
         default=32,
         metavar="N",
-        help="weights that share a scale: 16 to 256 (default: 32; 128 is faster)",
+        help="weights that share a scale: 16 to 128 (default: 32; 128 is faster)",
     )
     parser.add_argument("--random", action="store_true", help="random weights, for measuring speed")
     parser.add_argument(

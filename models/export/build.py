@@ -70,6 +70,10 @@ def build(
     """
     if out.exists() and not replace:
         raise PackageError(f"{out} exists already.", "Choose another folder or ask for it to be replaced.")
+    if out.exists() and not (out / "aside.json").is_file():
+        raise PackageError(
+            f"{out} is no package that Aside has built, so it is not replaced.", "Choose another folder."
+        )
     checkpoint = Checkpoint.open(source, loras) if isinstance(source, Path) else source
     check_processors(checkpoint.config)
     tokenizer = _tokenizer(checkpoint)
