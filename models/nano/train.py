@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +35,13 @@ def _speech_feed(out: Path, rng: random.Random) -> Iterator[list[corpus.Utteranc
         yield from ctc.batches(data, rng)
 
 
+def _rng(out: Path, stage: str) -> random.Random:
+    """What a stage's data are drawn from: the same in every run; a resumed stage goes on with new data."""
+    path = out / f"{stage}.pt"
+    steps = torch.load(path, weights_only=True)["steps"] if path.exists() else 0
+    return random.Random(f"{stage} {steps}")
+
+
 def stage_speech(out: Path, minutes: float) -> None:
     """The speech encoder with CTC."""
     front = FrontEnd(out / "front")
@@ -44,7 +50,7 @@ def stage_speech(out: Path, minutes: float) -> None:
     ctc.set_statistics(model, corpus.read_shard(out / "speech" / "0000.npz"))
     encoder = model.model.embed_tokens_extend.audio_embed.encoder
     held = _held_out_speech(out, front)
-    rng = random.Random(os.getpid())
+    rng = _rng(out, "speech")
 
     def measure() -> dict[str, Any]:
         errors: dict[str, list[int]] = {}
@@ -78,7 +84,7 @@ def stage_language(out: Path, minutes: float) -> None:
     """The decoder alone, on typed turns; no adapter."""
     model = network.build()
     writer = rows.Writer(FrontEnd(out / "front"))
-    rng = random.Random(os.getpid())
+    rng = _rng(out, "language")
     decoder = network.decoder(model)
 
     now = [0.0]
@@ -145,7 +151,7 @@ def stage_vision(out: Path, minutes: float) -> None:
     model = network.build()
     heads = vision.Heads()
     used = network.tower(model)
-    rng = random.Random(os.getpid())
+    rng = _rng(out, "vision")
     run = Run(out, "vision", minutes, {"tower": used, "heads": heads})
     run.train(
         [([*used.parameters(), *heads.parameters()], 1e-3)],
@@ -183,7 +189,7 @@ def stage_listen(out: Path, minutes: float) -> None:
     _freeze(decoder)
     lora, projector = network.Lora(model.model.layers), network.speech_projector(model, vision=False)
     held = _held_out_speech(out, front)[:60]
-    rng = random.Random(os.getpid())
+    rng = _rng(out, "listen")
     quiet = listen.silence(front, rng, 300)
 
     parts = listen.Listener(model, heads, lora, writer, front)
@@ -220,7 +226,7 @@ def stage_see(out: Path, minutes: float) -> None:
     seen, separators = network.picture_projector(model), network.separators(model)
     voices = see.Voices(ctc.load(out))
     held = see.Voices(_held_out_questions(out, front))
-    rng = random.Random(os.getpid())
+    rng = _rng(out, "see")
     viewer = see.Viewer(model, lora, writer)
     modules: dict[str, nn.Module] = {"lora": lora, "heard": heard, "seen": seen, "separators": separators}
     Run(out, "see", minutes, modules).train(
