@@ -12,7 +12,6 @@ from PIL import Image
 from virtual_audio import espeak
 
 from assistant import __version__
-from assistant.cli.console import note
 
 
 @pytest.fixture
@@ -103,13 +102,6 @@ def test_a_wrong_file_keeps_the_pictures_that_wait(files: Aside) -> None:
     assert "There is no file none.png." in result.err
     assert result.out == files("ask", *options, "--image", "red.png", "What is it?").out
     assert result.out != files("ask", *options, "What is it?").out
-
-
-def test_content_does_not_drive_the_terminal(aside: Aside, capsys: pytest.CaptureFixture[str]) -> None:
-    name = "a\x1b]0;owned\x07b.png"
-    assert "\x1b" not in aside("ask", "--image", name, "What?").complaint()
-    note("Heard: \x1b[2J\u009b2J")
-    assert capsys.readouterr().err == "Heard:  [2J 2J\n"
 
 
 def test_transcribe_and_translate(files: Aside) -> None:

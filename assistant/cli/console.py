@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import sys
@@ -11,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Final
+from typing import Final, TextIO
 
 from models.errors import AsideError
 
@@ -20,21 +21,47 @@ _EVERY: Final = 10.0  # s between lines of progress that no terminal shows
 _REDRAW: Final = 0.1  # s
 
 
+def put(text: str, stream: TextIO) -> None:
+    """Write text as `printable` leaves it; everything but `Status` comes to the terminal through here."""
+    Status.clear()
+    stream.write(printable(text))
+    stream.flush()
+
+
 def complain(error: AsideError | str) -> None:
     """One sentence or two on stderr."""
-    Status.clear()
-    print(printable(f"aside: {error}"), file=sys.stderr, flush=True)
+    note(f"aside: {error}")
 
 
 def note(text: str) -> None:
     """A remark on stderr that is no part of the output."""
-    Status.clear()
-    print(printable(text), file=sys.stderr, flush=True)
+    put(text + "\n", sys.stderr)
+
+
+def show(text: str = "") -> None:
+    """A line on stdout."""
+    put(text + "\n", sys.stdout)
+
+
+def show_json(value: object) -> None:
+    """The machine-readable result on stdout; JSON's own escapes stand for what a terminal might obey."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    show("".join(c if _harmless(c) else _escaped(c) for c in text))
 
 
 def printable(text: str) -> str:
     """Text without control characters, so that a model or a file can't drive the terminal."""
-    return "".join(c if c in "\n\t" or (c.isprintable() or c in "\u200d\u200c") else " " for c in text)
+    return "".join(c if _harmless(c) else " " for c in text)
+
+
+def _escaped(character: str) -> str:
+    """A character in JSON's way: one or two units of UTF-16."""
+    return re.sub("....", r"\\u\g<0>", character.encode("utf-16-be", "surrogatepass").hex())
+
+
+def _harmless(character: str) -> bool:
+    """Tell whether it is seen or parts what is seen; Unicode's joiners stand inside words and emoji."""
+    return character.isprintable() or character in "\n\t\u200c\u200d"
 
 
 class Output:
@@ -48,9 +75,7 @@ class Output:
         """The next bit of a streamed text."""
         if self.as_json or not part:
             return
-        Status.clear()
-        sys.stdout.write(printable(part))
-        sys.stdout.flush()
+        put(part, sys.stdout)
         self._open = not part.endswith("\n")
 
     def line(self, text: str = "") -> None:
@@ -62,10 +87,10 @@ class Output:
         if self._open:
             self.text("\n")
 
-    def json(self, value: dict[str, Any]) -> None:
+    def json(self, value: object) -> None:
         """The machine-readable result."""
         if self.as_json:
-            print(json.dumps(value, ensure_ascii=False, indent=2), flush=True)
+            show_json(value)
 
 
 class Status:
@@ -87,7 +112,7 @@ class Status:
             sys.stderr.flush()
             cls._shown, cls._last = text, now
         elif rare and now - cls._last >= _EVERY:
-            print(printable(text), file=sys.stderr, flush=True)
+            note(text)
             cls._last = now
 
     @classmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
 import shutil
 import sys
@@ -15,7 +14,7 @@ from typing import Final, Literal
 
 from assistant import __version__
 from assistant.cli import options
-from assistant.cli.console import Status
+from assistant.cli.console import Output, Status
 from models import package
 from models.errors import DeviceError, PackageError
 
@@ -42,24 +41,22 @@ def doctor(arguments: Sequence[str]) -> int:
     options.add_model(parser)
     options.add_json(parser)
     given = parser.parse_args(list(arguments))
+    output = Output(given.json)
     findings = []
     for finding in examine(given.model):
         findings.append(finding)
-        Status.clear()
-        if not given.json:
-            print(f"{_SIGNS[finding.mark]} {finding.name:<11} {finding.found}")
-            if finding.remedy:
-                print(f"  {'':<11} {finding.remedy}")
+        output.line(f"{_SIGNS[finding.mark]} {finding.name:<11} {finding.found}")
+        if finding.remedy:
+            output.line(f"  {'':<11} {finding.remedy}")
     missing = [f for f in findings if f.mark == "missing"]
     warnings = [f for f in findings if f.mark == "warning"]
-    if given.json:
-        print(json.dumps([asdict(f) for f in findings], indent=2, ensure_ascii=False))
-    elif missing:
-        print(f"Aside can't work yet: {', '.join(f.name for f in missing)}.")
+    if missing:
+        output.line(f"Aside can't work yet: {', '.join(f.name for f in missing)}.")
     elif warnings:
-        print(f"Aside works, without: {', '.join(f.name for f in warnings)}.")
+        output.line(f"Aside works, without: {', '.join(f.name for f in warnings)}.")
     else:
-        print("Everything is there.")
+        output.line("Everything is there.")
+    output.json([asdict(f) for f in findings])
     return 3 if missing else 0
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from assistant.cli.console import complain
 from models.errors import PackageError
 
 MODELS: Final = "models"
@@ -20,7 +21,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with code 2."""
-        self.exit(2, f"aside: {message[:1].upper()}{message[1:]}. See `{self.prog} --help`.\n")
+        complain(f"{message[:1].upper()}{message[1:]}. See `{self.prog} --help`.")
+        self.exit(2)
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):

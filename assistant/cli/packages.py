@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from assistant.cli import conversation, options
-from assistant.cli.console import STOPPED, Status, complain, note, stoppable
+from assistant.cli.console import STOPPED, Status, complain, note, show, show_json, stoppable
 from assistant.engine.protocol import Clip, Finished, GenerateOptions, Picture, Token
 from models import package
 from models.errors import Cancelled, PackageError
@@ -67,31 +66,31 @@ def _list(given: argparse.Namespace) -> int:
         except PackageError as error:
             rows.append({"name": name, "bytes": 0, "path": str(path), "problem": str(error)})
     if given.json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        show_json(rows)
         return 0
     for row in rows:
         about = f"{_size(int(str(row['bytes']))):>9}" if not row["problem"] else "  damaged"
-        print(f"{row['name']:<20} {about}  {row['path']}")
+        show(f"{row['name']:<20} {about}  {row['path']}")
         if row["problem"]:
-            print(f"{'':20} {row['problem']}")
-    print(f"Packages that you put into {options.data_folder() / options.MODELS} appear here by name.")
+            show(f"{'':20} {row['problem']}")
+    show(f"Packages that you put into {options.data_folder() / options.MODELS} appear here by name.")
     return 0
 
 
 def _info(given: argparse.Namespace) -> int:
     info = package.check(options.find_package(given.package))
     if given.json:
-        print(json.dumps(_described(info), indent=2, ensure_ascii=False))
+        show_json(_described(info))
         return 0
-    print(f"{info.name}: {info.description}" if info.description else info.name)
-    print(f"  folder       {info.path}")
-    print(f"  size         {_size(info.bytes)} in {len(info.files)} files")
+    show(f"{info.name}: {info.description}" if info.description else info.name)
+    show(f"  folder       {info.path}")
+    show(f"  size         {_size(info.bytes)} in {len(info.files)} files")
     memory = _size(info.kv_bytes(info.context_length))
-    print(f"  context      {info.context_length:,} tokens ({memory} of memory)")
+    show(f"  context      {info.context_length:,} tokens ({memory} of memory)")
     for graph, precision in info.precision.items():
-        print(f"  {graph:<12} {precision}")
+        show(f"  {graph:<12} {precision}")
     for limit in info.limits:
-        print(f"  limit        {limit}")
+        show(f"  limit        {limit}")
     return 0
 
 
@@ -180,7 +179,7 @@ def _build(given: argparse.Namespace) -> int:
         finally:
             Status.clear()
     info = package.check(out)
-    print(f"{out}: {_size(info.bytes)} in {_time(time.monotonic() - started)}")
+    show(f"{out}: {_size(info.bytes)} in {_time(time.monotonic() - started)}")
     return 0
 
 
@@ -210,7 +209,7 @@ def _check(given: argparse.Namespace) -> int:
     Status.clear()
     result: dict[str, Any] = {"name": info.name, "path": str(path), "files": "complete and unchanged"}
     if not given.json:
-        print(
+        show(
             f"{info.name}: {len(info.files)} files, {_size(info.bytes)}, complete, unchanged and safe to load"
         )
     code = 0
@@ -226,9 +225,9 @@ def _check(given: argparse.Namespace) -> int:
         if answer.reason == "cancelled":
             return STOPPED
         if not given.json:
-            print(f"It starts in {ready:.1f} s and answers.")
+            show(f"It starts in {ready:.1f} s and answers.")
     if given.json:
-        print(json.dumps(result, indent=2, ensure_ascii=False))
+        show_json(result)
     return code
 
 
@@ -266,7 +265,7 @@ def _report(given: argparse.Namespace, path: Path, result: dict[str, Any]) -> in
             figures.append(figure)
             Status.clear()
             if not given.json:
-                print(figure, flush=True)
+                show(str(figure))
     missed = [figure.name for figure in figures if not figure.passed]
     result["figures"] = [
         {"name": f.name, "rate": round(f.rate, 4), "right": f.right, "count": f.count, "bar": f.bar}
