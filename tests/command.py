@@ -67,9 +67,9 @@ class Aside:
             **settings,
         )
 
-    def __call__(self, *words: object, typed: str = "", timeout: float = 120) -> Result:
+    def __call__(self, *words: object, typed: str = "", timeout: float = 120, **settings: Any) -> Result:
         """Run it to its end with ``typed`` on standard input."""
-        with self.start(*words) as process:
+        with self.start(*words, **settings) as process:
             try:
                 out, err = process.communicate(typed, timeout=timeout)
             except subprocess.TimeoutExpired:

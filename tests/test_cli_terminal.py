@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from command import Aside
+from virtual_audio import espeak
 
 from assistant.cli.console import note, show_json
 
@@ -49,3 +51,32 @@ def test_a_folders_name_does_not_drive_the_terminal(aside: Aside, small_model: P
     strange = Aside(aside.folder, models / HOSTILE)
     assert harmless(strange("doctor").out)
     assert "\\u202e" in strange("doctor", "--json").out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("ask --tools off --max-tokens 5 --interactive Hello", 0, ""),
+        ("ask --interactive", 0, ""),
+        ("ask --text - Hello", 2, "The text on standard input is empty."),
+        ("transcribe question.wav", 0, ""),
+    ],
+)
+def test_a_closed_standard_input_is_an_empty_one(aside: Aside, words: str, code: int, said: str) -> None:
+    espeak("what colour is the circle", aside.path("question.wav"))
+    result = aside(*words.split(), preexec_fn=lambda: os.close(0))
+    assert result.code == code, result.err
+    assert result.err.startswith(f"aside: {said}" if said else "")
+    assert ("Hello" in words or "question" in words) == bool(result.out) or code
+
+
+def test_a_closed_standard_output_loses_the_answer_only(aside: Aside) -> None:
+    result = aside("ask", "--tools", "off", "--max-tokens", "5", "Hello", preexec_fn=lambda: os.close(1))
+    assert (result.code, result.out, result.err) == (0, "", "(The answer was cut at --max-tokens.)\n")
+
+
+def test_exit_codes_are_in_the_help(aside: Aside) -> None:
+    shown = aside("--help").out
+    assert "exit codes:" in shown
+    for code in (0, 1, 2, 3, 130):
+        assert f"\n  {code:<4} " in shown

@@ -1,8 +1,4 @@
-"""Entry of the `aside` command: finds the subcommand, and turns every failure into one sentence and a code.
-
-0 done · 1 a report missed a bar · 2 the input or a device can't be used · 3 the engine failed, or `doctor`
-found something missing · 130 stopped with Ctrl-C
-"""
+"""Entry of the `aside` command: finds the subcommand, and turns each failure into one sentence and a code."""
 
 from __future__ import annotations
 
@@ -35,12 +31,20 @@ _EXAMPLES: Final = """examples:
   aside transcribe interview.mp3
   aside translate --to German speech.ogg
 
+exit codes:
+  0    done
+  1    a report missed a bar
+  2    the words, a file, a device or the model package can't be used
+  3    the engine failed, or `aside doctor` found something missing
+  130  stopped with Ctrl-C; what was produced until then is kept
+
 `aside COMMAND --help` tells more about each command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that can't show a character gets its number
             stream.reconfigure(errors="backslashreplace")
@@ -68,6 +72,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = f"{type(error).__name__}: {error}".strip().rstrip(".")
         complain(f"Something went wrong ({reason}). Run it again with ASIDE_DEBUG=1 for details.")
         return 3
+
+
+def _open_closed_streams() -> None:
+    """Standard streams that the caller closed become empty and endless; Python has None in their place.
+
+    The lowest numbers are free then, so no other file gets the number of a standard stream.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, closefd=False))
 
 
 def _run(command: str) -> Callable[[Sequence[str]], int]:
