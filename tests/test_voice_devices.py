@@ -125,6 +125,32 @@ def test_without_a_device_there_is_one_sentence(device: str, tmp_path: Path) -> 
     assert "\n" not in said
 
 
+@pytest.mark.parametrize(("device", "stream"), [("Microphone", "InputStream"), ("Speaker", "OutputStream")])
+def test_a_stream_that_does_not_start_is_closed(audio_server: VirtualAudio, device: str, stream: str) -> None:
+    """The stream is a real one; only its start is made to fail, once."""
+    code = f"""
+        import sounddevice
+        from assistant.voice.{device.lower()} import {device}
+        from models.errors import DeviceError
+        made = []
+        class Failing(sounddevice.{stream}):
+            def start(self):
+                made.append(self)
+                raise sounddevice.PortAudioError("Unanticipated host error")
+        real, sounddevice.{stream} = sounddevice.{stream}, Failing
+        try:
+            {device}()
+        except DeviceError as error:
+            print(made[0].closed, error)
+        sounddevice.{stream} = real
+        with {device}() as device:
+            print(bool(device.name))
+    """
+    closed, opened = finished(program(audio_server, code)).splitlines()
+    assert closed.startswith(f"True No {device.lower()} can be opened (Unanticipated host error).")
+    assert opened == "True"
+
+
 def test_the_speaker_plays_without_gaps(audio_server: VirtualAudio, tmp_path: Path) -> None:
     speech = resample(espeak(SENTENCE, tmp_path / "said.wav"), 22050, RATE)
     code = """

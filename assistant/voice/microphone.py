@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from assistant.media import sound
 from assistant.media.sound import RATE, Sound
-from assistant.voice.audio_devices import portaudio
+from assistant.voice.audio_devices import lost, open_stream
 from assistant.voice.endpoint import BLOCK, Endpointer, Endpointing, Heard, level
 from models.errors import Cancelled, DeviceError
 
@@ -29,7 +29,6 @@ Samples = NDArray[np.float32]
 FRAMES: Final = round(BLOCK * RATE)  # samples in a block
 _BACKLOG: Final = round(60 / BLOCK)  # blocks kept for a listener that is late
 _LOST: Final = 2.0  # s without a block
-_CHECK: Final = "Plug it in, allow its use in the system's settings, and see `aside doctor`."
 
 
 class BlockSource(Protocol):
@@ -50,28 +49,11 @@ class Microphone:
 
     def __init__(self, device: str | int | None = None) -> None:
         """Open it. Raises DeviceError."""
-        audio = portaudio()
         self._queue: queue.Queue[Samples] = queue.Queue(_BACKLOG)
         self._ended = threading.Event()
         self.lost_blocks = 0  # that nobody listened to in time
-        try:
-            found = audio.query_devices(device, "input")
-            rate = _rate(audio, device, found)
-            self._converter = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, dtype="float32")
-            self._stream = audio.InputStream(
-                samplerate=rate,
-                blocksize=round(rate * BLOCK),
-                device=device,
-                channels=1,
-                dtype="float32",
-                latency="low",
-                callback=self._take,
-                finished_callback=self._ended.set,
-            )
-            self._stream.start()
-        except (audio.PortAudioError, ValueError) as error:
-            raise DeviceError(f"No microphone can be opened ({_reason(error)}).", _CHECK) from error
-        self.name = str(found["name"])
+        self._stream, self.name, rate = open_stream("microphone", device, RATE, self._take, self._ended.set)
+        self._converter = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, dtype="float32")
 
     def __enter__(self) -> Self:
         return self
@@ -90,7 +72,7 @@ class Microphone:
                 block = self._queue.get(timeout=0.05)
             except queue.Empty:
                 if self._ended.is_set() or time.monotonic() - heard > _LOST:
-                    raise DeviceError(f"The microphone {self.name} stopped working.", _CHECK) from None
+                    raise lost("microphone", self.name) from None
                 continue
             heard = time.monotonic()
             if self._converter is not None:
@@ -182,17 +164,3 @@ def listen(
         if not kept:
             raise
     return Sound(np.concatenate(kept) if kept else np.empty(0, np.float32))
-
-
-def _rate(audio: Any, device: str | int | None, found: Any) -> int:
-    """16 kHz if the device can, else its own rate."""
-    try:
-        audio.check_input_settings(device=device, channels=1, dtype="float32", samplerate=RATE)
-    except audio.PortAudioError:
-        return int(found["default_samplerate"])
-    return RATE
-
-
-def _reason(error: Exception) -> str:
-    text = str(error.args[0]) if error.args else str(error)
-    return "there is none" if "querying device -1" in text else text

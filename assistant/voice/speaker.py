@@ -14,15 +14,13 @@ import soundfile
 from numpy.typing import NDArray
 
 from assistant.media.sound import Sound, resample
-from assistant.voice.audio_devices import portaudio
-from models.errors import Cancelled, DeviceError, MediaError
+from assistant.voice.audio_devices import lost, open_stream
+from models.errors import Cancelled, MediaError
 
 Samples = NDArray[np.float32]
 
 RATE: Final = 22_050  # Hz, what espeak-ng speaks
-_FRAMES: Final = RATE // 50
 _LOST: Final = 2.0  # s
-_CHECK: Final = "Plug it in or choose another in the system's settings, and see `aside doctor`."
 
 
 class SoundSink(Protocol):
@@ -46,29 +44,13 @@ class Speaker:
 
     def __init__(self, device: str | int | None = None) -> None:
         """Open it. Raises DeviceError."""
-        audio = portaudio()
         self._waiting: deque[Samples] = deque()
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._moved = time.monotonic()  # of the last callback
-        try:
-            found = audio.query_devices(device, "output")
-            self._stream = audio.OutputStream(
-                samplerate=RATE,
-                blocksize=_FRAMES,
-                device=device,
-                channels=1,
-                dtype="float32",
-                latency="low",
-                callback=self._give,
-                finished_callback=self._ended.set,
-            )
-            self._stream.start()
-        except (audio.PortAudioError, ValueError) as error:
-            reason = str(error.args[0]) if error.args else str(error)
-            reason = "there is none" if "querying device -1" in reason else reason
-            raise DeviceError(f"No speaker can be opened ({reason}).", _CHECK) from error
-        self.name = str(found["name"])
+        self._stream, self.name, self._rate = open_stream(
+            "speaker", device, RATE, self._give, self._ended.set
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -84,7 +66,7 @@ class Speaker:
     def play(self, sound: Sound) -> None:
         """Play after what is waiting (see `SoundSink`)."""
         self._check()
-        samples = resample(sound.samples, sound.rate, RATE)
+        samples = resample(sound.samples, sound.rate, self._rate)
         with self._lock:
             self._waiting.append(samples)
 
@@ -112,7 +94,7 @@ class Speaker:
 
     def _check(self) -> None:
         if self._ended.is_set() or time.monotonic() - self._moved > _LOST:
-            raise DeviceError(f"The speaker {self.name} stopped working.", _CHECK)
+            raise lost("speaker", self.name)
 
     def _give(self, out: Any, frames: int, _time: Any, _status: Any) -> None:
         """Called by PortAudio's thread; the lock is only ever held for an append or a clear."""
