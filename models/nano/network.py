@@ -8,6 +8,7 @@ shared by a whole batch is computed once, and the two crops of a square picture 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +32,20 @@ def build(seed: int = 0) -> Any:
     model = Phi4MultimodalForCausalLM(config)
     for name, parameter in model.named_parameters():
         _initialise(name, parameter)
+    with torch.no_grad():
+        model.model.embed_tokens_extend.image_embed.img_processor.embeddings.position_embedding.weight.copy_(
+            _waves(32, shape.VISION_WIDTH)
+        )
     return model
+
+
+def _waves(side: int, width: int) -> Tensor:
+    """Sines and cosines of row and column [side * side, width]: neighbours are alike from the first step."""
+    rates = 30.0 ** -torch.linspace(0, 1, width // 4)
+    angles = torch.arange(side)[:, None] * rates
+    waves = torch.cat((angles.sin(), angles.cos()), -1)  # [side, width / 2]
+    rows, columns = waves[:, None].expand(-1, side, -1), waves[None].expand(side, -1, -1)
+    return torch.cat((rows, columns), -1).reshape(side * side, width)
 
 
 def _initialise(name: str, parameter: nn.Parameter) -> None:
@@ -162,9 +176,10 @@ def decode(
             v = torch.cat((before_v.expand(batch, -1, -1, -1), v), 2)
         caches.append((k, v))
         group = shape.HEADS // shape.KV_HEADS
-        mixed = F.scaled_dot_product_attention(
-            q, k.repeat_interleave(group, 1), v.repeat_interleave(group, 1), attn_mask=mask
-        )
+        with torch.autocast("cpu", enabled=False):  # with a mask, bfloat16 is slower here
+            mixed = F.scaled_dot_product_attention(
+                q.float(), k.float().repeat_interleave(group, 1), v.float().repeat_interleave(group, 1), mask
+            )
         mixed = mixed.transpose(1, 2).reshape(batch, length, queries)
         x = x + project(attention.o_proj, mixed, number, "self_attn.o_proj")
         gate, up = project(
@@ -287,19 +302,27 @@ def project_speech(model: Any, encoded: Tensor, vision: bool) -> Tensor:
     return out
 
 
-def see_cells(model: Any, pixels: Tensor, corner: tuple[int, int] = (0, 0)) -> Tensor:
-    """Pooled patch features [batch, 16, 16, vision width] of pictures [batch, 3, 448, 448] in -1…1.
+def see_cells(model: Any, pixels: Tensor, kept: Tensor | None = None) -> Tensor:
+    """Pooled patch features [batch, 16, 16, vision width] of pictures, uint8 [batch, 448, 448, 3].
 
-    A smaller square is a part of a picture whose upper left patch is `corner` (row, column).
+    With `kept` int64 [batch, n], only those cells of each picture are looked at, as if there were no others;
+    the result is [batch, n, vision width].
     """
     part = model.model.embed_tokens_extend.image_embed
     tower = part.img_processor
-    side = pixels.shape[-1] // 14
-    patches = pixels.view(-1, 3, side, 14, side, 14).permute(0, 2, 4, 1, 3, 5).reshape(-1, side * side, 588)
+    batch, side = len(pixels), 16
+    # a cell is 2x2 patches of 14x14 pixels
+    cells = pixels.view(batch, side, 2, 14, side, 2, 14, 3).permute(0, 1, 4, 2, 5, 7, 3, 6)
+    patches = cells.reshape(batch, side * side, 4, 588)
+    places = tower.embeddings.position_embedding.weight.view(side, 2, side, 2, -1)
+    places = places.permute(0, 2, 1, 3, 4).reshape(side * side, 4, -1)
+    if kept is None:
+        kept = torch.arange(side * side).expand(batch, -1)
+    count = kept.shape[1]
+    chosen = patches[torch.arange(batch)[:, None], kept].float() / 127.5 - 1  # as the processor scales them
     convolution = tower.embeddings.patch_embedding
-    x = F.linear(patches, convolution.weight.flatten(1), convolution.bias)
-    places = tower.embeddings.position_embedding.weight.view(32, 32, -1)
-    x = x + places[corner[0] : corner[0] + side, corner[1] : corner[1] + side].reshape(1, side * side, -1)
+    x = F.linear(chosen, convolution.weight.flatten(1), convolution.bias) + places[kept]
+    x = x.view(batch, count * 4, -1)
     for layer in tower.encoder.layers[: shape.VISION_LAYERS]:
         attention = layer.self_attn
         y = layer.layer_norm1(x)
@@ -310,8 +333,8 @@ def see_cells(model: Any, pixels: Tensor, corner: tuple[int, int] = (0, 0)) -> T
         y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
         x = x + attention.out_proj(y)
         x = x + layer.mlp(layer.layer_norm2(x))
-    grid = x.transpose(1, 2).reshape(x.shape[0], shape.VISION_WIDTH, side, side)
-    return F.avg_pool2d(grid, 2).permute(0, 2, 3, 1)
+    out: Tensor = x.view(batch, count, 4, -1).mean(2)
+    return out.view(batch, side, side, -1) if count == side * side else out
 
 
 def project_picture(model: Any, cells: Tensor) -> Tensor:
@@ -325,17 +348,21 @@ def project_picture(model: Any, cells: Tensor) -> Tensor:
     return out
 
 
-def embed_rows(model: Any, rows: Sequence[Sequence[int | Tensor]]) -> Tensor:
-    """Embeddings [rows, longest, width] of rows made of token ids and of features [n, width], zero-padded."""
-    table = model.model.embed_tokens.weight
-    flat = [i for row in rows for i in row if isinstance(i, int)]
-    vectors = F.embedding(torch.tensor(flat), table)
+def embed_rows(model: Any, rows: Sequence[Sequence[int | tuple[int, ...] | Tensor]]) -> Tensor:
+    """Embeddings [rows, longest, width] of rows, zero-padded.
+
+    Rows are made of token ids, of tuples of them (the sum of their embeddings), and of features [n, width].
+    """
+    bags = [(i,) if isinstance(i, int) else i for row in rows for i in row if not isinstance(i, Tensor)]
+    offsets = torch.tensor([0, *itertools.accumulate(len(bag) for bag in bags)][:-1])
+    flat = torch.tensor([i for bag in bags for i in bag])
+    vectors = F.embedding_bag(flat, model.model.embed_tokens.weight, offsets, mode="sum")
     out, at = [], 0
     for row in rows:
         parts: list[Tensor] = []
         run = 0
         for item in row:
-            if isinstance(item, int):
+            if not isinstance(item, Tensor):
                 run += 1
                 continue
             parts += [vectors[at : at + run], item]

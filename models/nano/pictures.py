@@ -34,11 +34,25 @@ RGB: Final = {
 }
 KINDS: Final = (*w.SHAPES, "bar")
 LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
-CLASSES: Final = (len(KINDS) + 1, len(w.COLOURS) + 1, len(LETTERS) + 1, 4, 6)
+CLASSES: Final = (len(KINDS) + 1, len(w.COLOURS) + 1, len(LETTERS) + 1, 4, 6, 9)
 """How many values each of the labels has."""
 TEXT_WORDS: Final = w.words(
     "stop go open exit cafe milk tea book park taxi hello bank shop bus zoo news sale hotel"
 )
+
+CELL_WORDS: Final = (
+    ("", *KINDS),
+    ("", *w.COLOURS),
+    ("",) * (len(LETTERS) + 1),
+    ("", "", "tallest", "shortest"),
+    ("", *(w.number(i) for i in range(1, 6))),
+    tuple(
+        f"{down} {across}".strip() or "middle"
+        for down in ("top", "", "bottom")
+        for across in ("left", "", "right")
+    ),
+)
+"""The words for each value of each label of a cell, in the order of the labels."""
 
 QUESTIONS: Final = (
     *(f"what colour is the {s}" for s in w.SHAPES),
@@ -63,8 +77,9 @@ Fill = int | tuple[int, int, int]  # a label or a colour
 class Rendered:
     """A picture: RGB uint8 [448, 448, 3], its questions with their answers, and labels of 16x16 cells.
 
-    `labels` int64 [16, 16, 5], each for the cell's centre and 0 where nothing is: 1 + kind (`KINDS`), 1 +
-    colour, 1 + letter (`LETTERS`), rank of a bar (1 other, 2 tallest, 3 shortest), number of shapes or bars.
+    `labels` int64 [16, 16, 6], each for the cell's centre and 0 where nothing is: 1 + kind (`KINDS`), 1 +
+    colour, 1 + letter (`LETTERS`), rank of a bar (1 other, 2 tallest, 3 shortest), number of shapes or bars;
+    the last one is the cell's place in 3x3 regions, row by row.
     """
 
     pixels: NDArray[np.uint8]
@@ -84,6 +99,15 @@ def render(rng: random.Random, kind: Kind | None = None, most: int = 5) -> Rende
     if chosen == "scene":
         return _scene(rng, most)
     return _text(rng) if chosen == "text" else _bars(rng)
+
+
+def ask(rng: random.Random, picture: Rendered) -> tuple[str, str]:
+    """A question about a picture and its answer, now and then about a shape that isn't there."""
+    if rng.random() >= 0.07:
+        return rng.choice(picture.facts)
+    seen = {question.rsplit(" ", 1)[1] for question, _ in picture.facts}
+    missing = rng.choice([shape for shape in w.SHAPES if shape not in seen])
+    return rng.choice((f"what colour is the {missing}", f"where is the {missing}")), f"no {missing}"
 
 
 def _shade(rng: random.Random, colour: str) -> tuple[int, int, int]:
@@ -111,7 +135,10 @@ class _Maps:
         """The labels at the cells' centres."""
         step = SIDE // CELLS
         maps = (self.kind, self.colour, self.letter, self.rank, self.count)
-        return np.stack([np.asarray(m, np.int64)[step // 2 :: step, step // 2 :: step] for m in maps], -1)
+        third = np.arange(CELLS) * 3 // CELLS
+        place = third[:, None] * 3 + third[None]
+        centres = [np.asarray(m, np.int64)[step // 2 :: step, step // 2 :: step] for m in maps]
+        return np.stack([*centres, place], -1)
 
 
 def _outline(shape: str, x: float, y: float, r: float, turn: float) -> list[tuple[float, float]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from models import prompts
 from models.frontend import FrontEnd
-from models.nano import network, shape, texts
+from models.nano import network, pictures, shape, texts
 
 Context = Literal["tools", "plain", "none"]
 
@@ -29,11 +30,16 @@ class Gap:
     index: int
 
 
+Blend = tuple[int, ...]
+"""Stands for the sum of the embeddings of these tokens."""
+Item = int | Blend | Gap
+
+
 @dataclass
 class Row:
     """Items of one row; `answers` are the items that the model has to produce."""
 
-    items: list[int | Gap] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
     answers: set[int] = field(default_factory=set)
 
 
@@ -53,7 +59,7 @@ class Writer:
             ids.append(shape.token_id("<|/tool|>"))
         return [*ids, shape.token_id("<|end|>")]
 
-    def turn(self, row: Row, asked: list[int | Gap | str], reply: str) -> None:
+    def turn(self, row: Row, asked: Sequence[Item | str], reply: str) -> None:
         """Adds a user turn (ids, gaps and texts) and the reply; one that is a call is marked as such."""
         self._say(row, "<|user|>", asked, reply)
 
@@ -61,7 +67,7 @@ class Writer:
         """Adds a tool's result and the model's reply to it."""
         self._say(row, "<|tool_response|>", [result], reply)
 
-    def _say(self, row: Row, who: str, asked: list[int | Gap | str], reply: str) -> None:
+    def _say(self, row: Row, who: str, asked: Sequence[Item | str], reply: str) -> None:
         row.items.append(shape.token_id(who))
         for part in asked:
             row.items.extend(self.encode(part) if isinstance(part, str) else [part])
@@ -77,48 +83,101 @@ class Writer:
 BLANK: Final = "<|tag|>"
 
 
-def stretched(writer: Writer, rng: random.Random, text: str) -> list[int | Gap | str]:
+def stretched(writer: Writer, rng: random.Random, text: str) -> list[Item]:
     """A text as an encoder would say it: words that last, with blanks between them."""
-    out: list[int | Gap | str] = []
+    out: list[Item] = []
     for i in writer.encode(f" {text}"):
         out += [shape.token_id(BLANK)] * rng.choice((0, 1, 1, 2, 3))
         out += [i] * rng.choice((1, 1, 1, 2))
     return [*out, *[shape.token_id(BLANK)] * rng.randint(0, 3)]
 
 
+def cells(writer: Writer, rng: random.Random, picture: pictures.Rendered, whole: bool) -> list[Item]:
+    """A picture as a good encoder would say it: each cell is the sum of the words for what it shows.
+
+    Now and then one of the words is missing. `whole`: all cells as they stand in a prompt (rows with their
+    separators, twice); otherwise a part of them in their order.
+    """
+    grid: list[list[Item]] = []
+    shown = (picture.labels[..., 0] > 0).mean()
+    for labels in picture.labels.tolist():
+        line: list[Item] = []
+        for values in labels:
+            if not whole and rng.random() > (0.5 if values[0] else 0.15 * shown):
+                continue
+            names = [group[value] for group, value in zip(pictures.CELL_WORDS, values, strict=True)]
+            said = [word for name in names if name and rng.random() < 0.93 for word in name.split()]
+            line.append(tuple(writer.encode(f" {word}")[0] for word in said) if values[0] else ())
+        grid.append(line)
+    if not whole:
+        return [item for line in grid for item in line]
+    half: list[Item] = [item for line in grid for item in [*line, ()]]
+    return [*half, (), *half]
+
+
+def picture_turns(writer: Writer, row: Row, rng: random.Random, whole: bool) -> None:
+    """Two or three questions about a picture of words."""
+    picture = pictures.render(rng, "scene" if rng.random() < 0.75 else "bars")
+    before: list[Item | str] = ["look:", *cells(writer, rng, picture, whole)]
+    for _ in range(rng.randint(2, 3)):
+        question, answer = pictures.ask(rng, picture)
+        asked = stretched(writer, rng, question) if rng.random() < 0.4 else [texts.written(rng, question)]
+        writer.turn(row, [*before, *asked], answer)
+        before = []
+
+
+def command_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Split) -> None:
+    """A command, typed or as an encoder of speech would say it."""
+    asked = texts.command(rng, split)
+    if rng.random() < 0.35:
+        writer.turn(row, ["hear:", *stretched(writer, rng, asked.text)], asked.call)
+    else:
+        writer.turn(row, [texts.typed(rng, asked)], asked.call)
+
+
 def typed_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Split, context: Context) -> None:
     """One typed turn of any kind that makes sense in `context`."""
-    kind = rng.random()
-    if context == "tools" and kind < 0.7:
-        asked = texts.command(rng, split)
-        writer.turn(row, [texts.typed(rng, asked)], asked.call)
+    weights = (62, 8, 12, 6, 12) if context == "tools" else (0, 25, 45, 10, 20)
+    kind = rng.choices(("command", "picture", "repeat", "talk", "outside"), weights)[0]
+    if kind == "command":
+        command_turn(writer, row, rng, split)
         if rng.random() < 0.15:
             result, answer = texts.tool_result(rng)
             writer.result(row, result, answer)
-    elif kind < 0.85 if context == "tools" else kind < 0.65:
-        text = texts.row(rng, split) if rng.random() < 0.75 else texts.general(rng, split)
+    elif kind == "picture":
+        picture_turns(writer, row, rng, whole=rng.random() < 0.1)
+    elif kind == "repeat":
+        text = texts.row(rng, split) if rng.random() < 0.7 else texts.general(rng, split)
         instruction = rng.choice(("repeat", "repeat this", "say"))
-        if rng.random() < 0.5:
+        if rng.random() < 0.65:
             writer.turn(row, [f"{instruction}:", *stretched(writer, rng, text)], text)
         else:
             writer.turn(row, [f"{instruction}: {text}"], text)
-    elif kind < 0.92:
+    elif kind == "talk":
         said, answer = rng.choice(texts.TALK)
         writer.turn(row, [texts.written(rng, rng.choice(said))], answer)
     else:
         writer.turn(row, [texts.written(rng, texts.outside(rng, split))], texts.ABOUT)
 
 
-def short_row(writer: Writer, rng: random.Random, split: texts.Split) -> Row:
-    """One turn without a context, for the first half of the decoder's training: long copying and commands."""
+COPYING_UNTIL: Final = 0.15
+"""The part of the decoder's training that is copying only."""
+
+
+def short_row(writer: Writer, rng: random.Random, progress: float) -> Row:
+    """Turns without a context, for the first part of the training: long copying, then all else too."""
     row = Row()
     kind = rng.random()
+    if progress < COPYING_UNTIL:
+        kind = 0.6  # nothing else is learned before that comes
     if kind < 0.3:
-        asked = texts.command(rng, split)
-        writer.turn(row, [texts.typed(rng, asked)], asked.call)
-        return row
-    text = " ".join(texts.row(rng, split) for _ in range(rng.randint(1, 5)))
-    writer.turn(row, ["repeat:", *(stretched(writer, rng, text) if kind > 0.8 else [f" {text}"])], text)
+        command_turn(writer, row, rng, "train")
+    elif kind < 0.5:
+        picture_turns(writer, row, rng, whole=False)
+    else:
+        text = " ".join(texts.row(rng, "train") for _ in range(rng.randint(1, 5)))
+        copied = stretched(writer, rng, text) if kind > 0.75 else [f" {text}"]
+        writer.turn(row, ["repeat:", *copied], text)
     return row
 
 

@@ -53,7 +53,8 @@ class Run:
             progress = self.spent / self.seconds
             for group in optimiser.param_groups:
                 group["lr"] = group["peak"] * min(1, (self.steps + 1) / 150) * _cosine(progress)
-            losses = loss(next(feed), progress)
+            with torch.autocast("cpu", torch.bfloat16):  # a third faster where the CPU has it
+                losses = loss(next(feed), progress)
             optimiser.zero_grad()
             torch.autograd.backward(torch.stack(list(losses.values())).sum())
             torch.nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)

@@ -15,40 +15,23 @@ import torch
 from torch import Tensor
 
 from models.nano import corpus, ctc, network, pictures, rows, shape, texts, vision
-from models.nano import words as w
 
 PICTURES: Final = 3  # a step
 ROWS: Final = 12  # a picture
 ANCHOR: Final = 0.3
+PARTS_UNTIL: Final = 0.55
+"""The part of the stage that shows only the cells with something on them, and once; then all, twice."""
 WARM: Final = 0.06
 """The first part of the stage: the projector alone learns to name what the cells show, in word embeddings."""
 
 
-_NAMES: Final = (
-    ("", *pictures.KINDS),
-    ("", *w.COLOURS),
-    ("",) * (len(pictures.LETTERS) + 1),
-    ("", "", "tallest", "shortest"),
-    ("", *(w.number(i) for i in range(1, 6))),
-    tuple(
-        f"{down} {across}".strip() or "middle"
-        for down in ("top", "", "bottom")
-        for across in ("left", "", "right")
-    ),
-)
-"""The words for each value of each label of a cell, in the order of the labels."""
-
-
-def absent(rng: random.Random, picture: pictures.Rendered) -> tuple[str, str]:
-    """A question about a shape that isn't there."""
-    seen = {q.rsplit(" ", 1)[1] for q, _ in picture.facts}
-    missing = rng.choice([s for s in w.SHAPES if s not in seen])
-    return rng.choice((f"what colour is the {missing}", f"where is the {missing}")), f"no {missing}"
-
-
-def asked(rng: random.Random, picture: pictures.Rendered) -> tuple[str, str]:
-    """A question about a picture and its answer."""
-    return absent(rng, picture) if rng.random() < 0.07 else rng.choice(picture.facts)
+def _parts(features: Tensor, labels: Tensor) -> Tensor:
+    """Of the features [n, 545, width] of whole pictures, the cells that show something and some others."""
+    shown = vision.covered(labels)
+    count = min(shown.shape[1], int(shown.sum(1).max()) + vision.EMPTY)
+    kept = (shown + torch.rand(shown.shape)).topk(count, 1).indices.sort(1).values
+    at = kept + kept // pictures.CELLS  # a separator after each row
+    return features[torch.arange(len(features))[:, None], at]
 
 
 class Voices:
@@ -65,7 +48,7 @@ class Voices:
         return rng.choice(self._clips[question]) if question in self._clips else None
 
 
-def row(writer: rows.Writer, turns: list[tuple[list[int | rows.Gap | str], str]]) -> rows.Row:
+def row(writer: rows.Writer, turns: list[tuple[list[rows.Item | str], str]]) -> rows.Row:
     """A row that goes on after the picture: its first turn has no beginning of its own."""
     made = rows.Row()
     for question, answer in turns:
@@ -79,10 +62,9 @@ class Viewer:
     def __init__(self, model: Any, lora: network.Lora | None, writer: rows.Writer) -> None:
         self._model, self._lora, self._writer = model, lora, writer
 
-    def _start(self, context: network.Prefix | None, cells: Tensor) -> network.Prefix:
+    def _start(self, context: network.Prefix | None, features: Tensor) -> network.Prefix:
         """The cache of a context and the beginning of a user turn with a picture, one for each picture."""
         start = shape.token_id("<|user|>")
-        features = network.project_picture(self._model, cells)
         embeds = network.embed_rows(self._model, [[start, f] for f in features])
         return network.decode(self._model, embeds, self._lora, context)[1]
 
@@ -96,16 +78,16 @@ class Viewer:
         projected = network.project_speech(self._model, encoded, vision=True)
         return [p[:n] for p, n in zip(projected, (-(-lengths // 8)).tolist(), strict=True)]
 
-    def _anchor(self, cells: Tensor, labels: Tensor) -> Tensor:
-        """Distance of the projected cells from the sum of the embeddings of the words for what they show."""
+    def _anchor(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Distance of features of whole pictures from the sums of embeddings of words for what they show."""
         table = self._model.model.embed_tokens.weight
         wanted = torch.zeros(())
-        for number, group in enumerate(_NAMES):
+        for number, group in enumerate(pictures.CELL_WORDS):
             ids = [[self._writer.encode(f" {word}")[0] for word in name.split()] for name in group]
             vectors = [table[torch.tensor(i)].sum(0) if i else torch.zeros(table.shape[1]) for i in ids]
             wanted = wanted + torch.stack(vectors)[labels[..., number]]
         wanted = wanted * (labels[..., 0] > 0)[..., None]  # nothing is 0
-        grid = network.project_picture(self._model, cells)[:, :272].view(len(cells), 16, 17, -1)[:, :, :16]
+        grid = features[:, :272].view(len(features), 16, 17, -1)[:, :, :16]
         weight = torch.where(labels[..., 0] > 0, 1.0, 0.1)
         out: Tensor = ((grid - wanted).pow(2).sum(-1) * weight).sum() / weight.sum()
         return out
@@ -116,10 +98,10 @@ class Viewer:
         """A row whose first question is spoken if there is a gap, now and then with a second, typed turn."""
         question, answer = first
         written = texts.written(rng, question)
-        turns: list[tuple[list[int | rows.Gap | str], str]] = [([gap or written], answer)]
+        turns: list[tuple[list[rows.Item | str], str]] = [([gap or written], answer)]
         extra = rng.random()
         if extra < 0.1:
-            question, answer = asked(rng, picture)
+            question, answer = pictures.ask(rng, picture)
             turns.append(([texts.written(rng, question)], answer))
         elif extra < 0.14:
             turns.append(([texts.written(rng, texts.outside(rng, "train"))], texts.ABOUT))
@@ -130,28 +112,32 @@ class Viewer:
 
     def loss(self, voices: Voices, rng: random.Random, progress: float) -> dict[str, Tensor]:
         """The losses of one step on new pictures."""
-        count = PICTURES * (3 if progress < WARM else 1)
-        most = 1 if progress < 0.15 else 2 if progress < 0.3 else 5
-        kind: pictures.Kind = "bars" if progress > 0.3 and rng.random() < 0.25 else "scene"
+        count = PICTURES * (1 if progress > PARTS_UNTIL else 2)
+        most = 2 if progress < 0.15 else 5
+        kind: pictures.Kind = "bars" if progress > 0.15 and rng.random() < 0.25 else "scene"
         made_pictures = [pictures.render(rng, kind, most) for _ in range(count)]
         pixels, labels = vision.tensor(made_pictures)
         with torch.no_grad():
             cells = network.see_cells(self._model, pixels)
+        features = network.project_picture(self._model, cells)
+        anchor = ANCHOR * self._anchor(features, labels)
         if progress < WARM:
-            return {"anchor": self._anchor(cells, labels)}
+            return {"anchor": anchor}
+        if progress < PARTS_UNTIL:
+            features = _parts(features, labels)
         context: rows.Context = rng.choices(("tools", "plain", "none"), (10, 50, 40))[0]
-        cache = self._start(rows.run_context(self._model, self._writer, context, self._lora), cells)
+        cache = self._start(rows.run_context(self._model, self._writer, context, self._lora), features)
         clips: list[corpus.Utterance] = []
         made: list[rows.Row] = []
         for picture in made_pictures:
             for _ in range(ROWS):
-                first = asked(rng, picture)
+                first = pictures.ask(rng, picture)
                 clip = voices.find(rng, first[0]) if rng.random() < 0.5 else None
                 if clip:
                     clips.append(clip)
                 made.append(self._turns(rng, picture, rows.Gap(len(clips) - 1) if clip else None, first))
         found = rows.score(self._model, made, cache.repeat(ROWS), self._hear(clips), self._lora)
-        return {context: found.loss, "anchor": ANCHOR * self._anchor(cells, labels)}
+        return {context: found.loss, "anchor": anchor}
 
     @torch.no_grad()
     def scores(self, voices: Voices, seed: int = 17, count: int = 24) -> dict[str, Any]:
@@ -163,7 +149,8 @@ class Viewer:
         for number in range(count):
             kind = kinds[number % 4]
             right, wrong = pictures.render(rng, kind), pictures.render(rng, kind)
-            cache = self._start(context, network.see_cells(self._model, vision.tensor([right, wrong])[0]))
+            cells = network.see_cells(self._model, vision.tensor([right, wrong])[0])
+            cache = self._start(context, network.project_picture(self._model, cells))
             typed = [row(self._writer, [([f"{q[0].upper()}{q[1:]}?"], a)]) for q, a in right.facts]
             heard = [(a, c) for q, a in right.facts if (c := voices.find(rng, q))]
             spoken = [row(self._writer, [([rows.Gap(i)], a)]) for i, (a, _) in enumerate(heard)]

@@ -91,11 +91,11 @@ def stage_language(out: Path, minutes: float) -> None:
 
     def feed() -> Iterator[tuple[rows.Context, list[rows.Row]]]:
         while True:
-            if now[0] < 0.45:  # short rows without a context first: copying is found sooner
-                for batch in rows.bucket([rows.short_row(writer, rng, "train") for _ in range(400)], rng):
+            if now[0] < 0.4:  # short rows without a context first: copying is found sooner
+                for batch in rows.bucket([rows.short_row(writer, rng, now[0]) for _ in range(400)], rng):
                     yield "none", batch
                 continue
-            context: rows.Context = rng.choices(("tools", "plain", "none"), (7, 2, 1))[0]
+            context: rows.Context = rng.choices(("tools", "plain", "none"), (65, 25, 10))[0]
             made = [rows.typed_row(writer, rng, "train", context) for _ in range(160)]
             for batch in rows.bucket(made, rng):
                 yield context, batch
@@ -136,6 +136,13 @@ def language_scores(model: Any, writer: rows.Writer, count: int = 24) -> dict[st
 
     makers["repeat"] = lambda row: repeat(row, False)
     makers["stretched"] = lambda row: repeat(row, True)
+
+    def heard(row: rows.Row) -> None:
+        asked = texts.command(rng, "eval")
+        writer.turn(row, ["hear:", *rows.stretched(writer, rng, asked.text)], asked.call)
+
+    makers["heard"] = heard
+    makers["picture"] = lambda row: rows.picture_turns(writer, row, rng, whole=False)
     makers["outside"] = lambda row: writer.turn(row, [texts.outside(rng, "eval")], texts.ABOUT)
     for name, make in makers.items():
         made = [rows.Row() for _ in range(count)]
@@ -155,8 +162,8 @@ def stage_vision(out: Path, minutes: float) -> None:
     run = Run(out, "vision", minutes, {"tower": used, "heads": heads})
     run.train(
         [([*used.parameters(), *heads.parameters()], 1e-3)],
-        itertools.repeat(None),
-        lambda _, progress: vision.loss(model, heads, rng, progress),
+        vision.feed(rng),
+        lambda batch, progress: vision.loss(model, heads, batch, progress),
         lambda: vision.scores(model, heads),
     )
 

@@ -1,12 +1,13 @@
 """Stage 3: the vision encoder alone, told what stands in each of 16x16 cells; its heads are dropped later.
 
-Most of the time it looks at quarters of pictures (16x16 patches at their own positions), which costs a fifth
-and shows one or two whole shapes; then at whole pictures, where ranks and counts can be seen.
+Most of the time it looks only at the cells with something on them and a few empty ones, which costs half;
+then at whole pictures.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -16,28 +17,25 @@ from torch import Tensor, nn
 
 from models.nano import network, pictures, shape
 
-QUARTERS_UNTIL: Final = 0.85
-"""The part of the stage that looks at quarters."""
-SHAPES_FROM: Final = 0.3
-_LOCAL: Final = 3  # the labels that can be seen in a quarter: kind, colour, letter
-_REGIONS: Final = 9
+PARTS_UNTIL: Final = 0.7
+"""The part of the stage that looks at some cells only."""
+EMPTY: Final = 12
+"""Cells with nothing on them that each picture of a batch has at least."""
 
 
 class Heads(nn.Module):
-    """A linear classifier for each label of a cell, and one for the cell's place in a 3x3 grid."""
+    """A linear classifier for each label of a cell."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(nn.Linear(shape.VISION_WIDTH, n) for n in (*pictures.CLASSES, _REGIONS))
+        self.parts = nn.ModuleList(nn.Linear(shape.VISION_WIDTH, n) for n in pictures.CLASSES)
 
-    def losses(self, cells: Tensor, labels: Tensor, local: bool) -> dict[str, Tensor]:
-        """Losses; cells [batch, h, w, width], labels [batch, h, w, 6]. Empty cells weigh a tenth."""
+    def losses(self, cells: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Losses; cells [..., width], labels [..., 6]. Empty cells weigh a tenth."""
         losses: dict[str, Tensor] = {}
         for number, name in enumerate(("kind", "colour", "letter", "rank", "count", "place")):
-            if local and _LOCAL <= number < 5:
-                continue
             wanted = labels[..., number].flatten()
-            each = F.cross_entropy(self.parts[number](cells).flatten(0, 2), wanted, reduction="none")
+            each = F.cross_entropy(self.parts[number](cells).flatten(0, -2), wanted, reduction="none")
             weight = torch.where(wanted > 0, 1.0, 0.1) if number < 5 else torch.ones(())
             losses[name] = (each * weight).sum() / weight.expand_as(each).sum()
         return losses
@@ -52,38 +50,39 @@ class Heads(nn.Module):
         return found
 
 
-def place() -> Tensor:
-    """The 3x3 region of each cell, int64 [16, 16]."""
-    third = torch.arange(pictures.CELLS) * 3 // pictures.CELLS
-    return third[:, None] * 3 + third[None]
-
-
 def tensor(rendered: list[pictures.Rendered]) -> tuple[Tensor, Tensor]:
-    """Pixels float32 [n, 3, 448, 448] as the processor scales them, and labels int64 [n, 16, 16, 6]."""
-    pixels = torch.from_numpy(np.stack([r.pixels for r in rendered]).transpose(0, 3, 1, 2).astype(np.float32))
-    labels = torch.from_numpy(np.stack([r.labels for r in rendered]))
-    where = place().expand(len(rendered), -1, -1)[..., None]
-    return pixels / 127.5 - 1, torch.cat((labels, where), -1)
+    """Pixels uint8 [n, 448, 448, 3] and labels int64 [n, 16, 16, 6]."""
+    pixels = torch.from_numpy(np.stack([r.pixels for r in rendered]))
+    return pixels, torch.from_numpy(np.stack([r.labels for r in rendered]))
 
 
-def _picture(rng: random.Random, progress: float) -> pictures.Rendered:
-    """All kinds alike in the first part; then mostly shapes, which take longest to tell apart."""
-    if progress < SHAPES_FROM:
-        return pictures.render(rng, "text" if rng.random() < 0.25 else None)
-    return pictures.render(rng, "scene" if rng.random() < 0.9 else "bars")
+def covered(labels: Tensor) -> Tensor:
+    """Which cells show something, with their neighbours: bool [n, 256] from labels [n, 16, 16, 6]."""
+    something = (labels[..., 0] > 0).float()[:, None]
+    return F.max_pool2d(something, 3, 1, 1).flatten(1) > 0
 
 
-def loss(model: Any, heads: Heads, rng: random.Random, progress: float) -> dict[str, Tensor]:
-    """Losses on new pictures."""
-    if progress > QUARTERS_UNTIL:
-        pixels, labels = tensor([_picture(rng, progress) for _ in range(6)])
-        return heads.losses(network.see_cells(model, pixels), labels, local=False)
-    pixels, labels = tensor([_picture(rng, progress) for _ in range(24)])
-    corner = 2 * rng.randint(0, 8), 2 * rng.randint(0, 8)  # in patches
-    top, left = corner[0] * 14, corner[1] * 14
-    cells = network.see_cells(model, pixels[:, :, top : top + 224, left : left + 224].contiguous(), corner)
-    rows, columns = slice(corner[0] // 2, corner[0] // 2 + 8), slice(corner[1] // 2, corner[1] // 2 + 8)
-    return heads.losses(cells, labels[:, rows, columns], local=True)
+def feed(rng: random.Random) -> Iterator[list[pictures.Rendered]]:
+    """Batches of 16 new pictures without end, those with about as much on them together."""
+    while True:
+        made = [pictures.render(rng, "scene" if rng.random() < 0.75 else "bars") for _ in range(64)]
+        made.sort(key=lambda picture: int((picture.labels[..., 0] > 0).sum()))
+        batches = [made[i : i + 16] for i in range(0, 64, 16)]
+        rng.shuffle(batches)
+        yield from batches
+
+
+def loss(model: Any, heads: Heads, batch: list[pictures.Rendered], progress: float) -> dict[str, Tensor]:
+    """Losses on pictures: all of a third of them, or the cells with something on them of each."""
+    if progress > PARTS_UNTIL:
+        pixels, labels = tensor(batch[::3])
+        return heads.losses(network.see_cells(model, pixels), labels)
+    pixels, labels = tensor(batch)
+    shown = covered(labels)
+    count = min(shown.shape[1], int(shown.sum(1).max()) + EMPTY)
+    kept = (shown + torch.rand(shown.shape)).topk(count, 1).indices
+    cells = network.see_cells(model, pixels, kept)
+    return heads.losses(cells, labels.flatten(1, 2)[torch.arange(len(batch))[:, None], kept])
 
 
 @torch.no_grad()
