@@ -7,10 +7,8 @@ wrong shape is an error that names it.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -19,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from models.adapters import ADAPTER_FILE, Adapter, PeftConfig
+from models.adapters import ADAPTER_FILE, MOST_OWN, Adapter, PeftConfig, check_name
 from models.config import Phi4MMConfig
 from models.errors import CheckpointError
+from models.json_files import Fields, read_object
 from models.tensor_names import Shape, canonical, expected, text_projections, unused
 
 BFLOAT16 = ml_dtypes.bfloat16  # importing it is what lets safetensors hand out bfloat16 arrays
@@ -49,8 +48,8 @@ class Tensors(Protocol):
     def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
         """Return rows ``start`` to ``stop`` of a tensor, without reading the others."""
 
-    def unread(self) -> set[str]:
-        """The tensors that should be in the package and that nobody has read yet."""
+    def needed(self) -> set[str]:
+        """The tensors that must be in the package."""
 
 
 @dataclass
@@ -70,7 +69,6 @@ class Checkpoint:
     config: Phi4MMConfig
     adapters: Mapping[str, Adapter]
     _tensors: dict[str, _Stored]
-    _read: set[str] = field(default_factory=set)
 
     @classmethod
     def open(cls, path: Path, loras: Mapping[str, Path] | None = None) -> Checkpoint:
@@ -79,16 +77,27 @@ class Checkpoint:
         Raises CheckpointError when a file is missing or damaged, when a tensor is unknown, missing or of the
         wrong shape, or when the architecture or an adapter can't be exported.
         """
+        try:
+            return cls._open(path, loras or {})
+        except OSError as error:
+            raise CheckpointError(f"{path} can't be read: {error.strerror or error}.", _AGAIN) from error
+
+    @classmethod
+    def _open(cls, path: Path, own: Mapping[str, Path]) -> Checkpoint:
         config = Phi4MMConfig.read(path)
         tensors = _index(_weight_files(path))
         adapters = _stored_adapters(config, tensors)
         folders = {name: path / f"{name}-lora" for name in ("vision", "speech") if name not in adapters}
-        folders = {name: folder for name, folder in folders.items() if folder.is_dir()}
-        for name, folder in (loras or {}).items():
-            if not re.fullmatch(r"[a-z][a-z0-9]*", name) or name in ("vision", "speech"):
-                raise CheckpointError(f"{name!r} can't name an adapter.", "Use small letters and digits.")
-            folders[name] = folder
-        for name, folder in folders.items():
+        if missing := [folder.name for folder in folders.values() if not folder.is_dir()]:
+            raise CheckpointError(
+                f"{path} has no folder {' and no folder '.join(missing)}, nor such matrices in its weights.",
+                "Get the whole checkpoint: without adapters the model hears and sees badly.",
+            )
+        if len(own) > MOST_OWN:
+            raise CheckpointError(f"{len(own)} adapters are too many.", f"A package takes up to {MOST_OWN}.")
+        for name in own:
+            check_name(name)
+        for name, folder in {**folders, **own}.items():
             adapters[name] = _open_adapter(name, folder, config, tensors)
         wanted = expected(config)
         for adapter in adapters.values():
@@ -118,32 +127,29 @@ class Checkpoint:
                 array = file.get_slice(stored.name)[rows] if rows else file.get_tensor(stored.name)
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{stored.file} can't be read: {error}.", _AGAIN) from error
-        self._read.add(name)
         result: NDArray[np.float32] = array.astype(np.float32, copy=False)
         return result
 
-    def unread(self) -> set[str]:
-        """The tensors that should be in the package and that nobody has read yet."""
-        return set(self._tensors) - self._read - unused(self.config)
+    def needed(self) -> set[str]:
+        """The tensors that must be in the package."""
+        return set(self._tensors) - unused(self.config)
 
 
 def _weight_files(path: Path) -> list[Path]:
     index = path / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (OSError, ValueError, KeyError, AttributeError) as error:
-            raise CheckpointError(f"{index} can't be read: {error!r}.", _AGAIN) from error
+    files = [path / "model.safetensors"]
+    if index.exists():
+        fields = Fields(read_object(index, CheckpointError, _AGAIN), str(index), CheckpointError, _AGAIN)
+        names = fields.section("weight_map").values.values()
         for name in names:
             if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
                 raise CheckpointError(f"{index} names a file outside the folder: {name!r}.", "Don't use it.")
-        files = [path / name for name in sorted(names)]
-    else:
-        files = [path / "model.safetensors"]
+        files = [path / name for name in sorted(set(names))]
     for file in files:
         if not file.is_file():
+            problem = "is not a plain file" if file.exists() else "is missing"
             raise CheckpointError(
-                f"{file} is missing.", "The weights must be safetensors files; get them all."
+                f"{file} {problem}.", "The weights must be safetensors files; get them all."
             )
     return files
 
@@ -189,16 +195,30 @@ def _open_adapter(name: str, folder: Path, config: Phi4MMConfig, tensors: dict[s
     peft = PeftConfig.read(folder)
     file = folder / ADAPTER_FILE
     if not file.is_file():
-        raise CheckpointError(f"{file} is missing.", "Get the adapter again.")
-    try:
-        modules = frozenset(m for m in text_projections(config) if peft.selects(m))
-    except re.error as error:
-        raise CheckpointError(f"target_modules in {folder} can't be read: {error}.", _AGAIN) from error
+        problem = "is not a plain file" if file.exists() else "is missing"
+        raise CheckpointError(f"{file} {problem}.", "Get the adapter again, saved as safetensors.")
+    projections = text_projections(config)
+    modules = frozenset(m for m in projections if peft.selects(m))
+    if not modules:
+        raise CheckpointError(
+            f"target_modules in {peft.file} matches none of the language model's projections.",
+            "They are qkv_proj, o_proj, gate_up_proj and down_proj.",
+        )
     found = _index([file], name)
     foreign = sorted(tensor for tensor in found if not tensor.startswith(f"{name}_lora."))
     if foreign:
         raise CheckpointError(
             f"{file} holds {foreign[0]}, which is no LoRA matrix.", "Save the adapter without full weights."
+        )
+    elsewhere = sorted(_adapted(name, found) - modules)
+    if elsewhere:
+        known = elsewhere[0] in projections
+        reason = (
+            "target_modules does not select" if known else "is not one of the language model's projections"
+        )
+        raise CheckpointError(
+            f"{file} adapts {elsewhere[0]}, which {reason}.",
+            "Only qkv_proj, o_proj, gate_up_proj and down_proj of the language model can be adapted.",
         )
     tensors |= found
     return Adapter(name, peft.rank, peft.scale, modules)

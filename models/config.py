@@ -7,17 +7,20 @@ sizes in its code. Both become the same frozen dataclasses. What the exporter ca
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from models.errors import CheckpointError
+from models.json_files import Fields, read_object
 
 IMAGE_TOKEN = 200010  # fixed in genai's processor, whatever the checkpoint says
 AUDIO_TOKEN = 200011
+_REMEDY = "Use an unmodified Phi-4-multimodal checkpoint."
+_LAYERS = 1_000  # more is no model's
+_POSITIONS = 2**21
 
 
 @dataclass(frozen=True)
@@ -138,216 +141,195 @@ class Phi4MMConfig:
     def read(cls, folder: Path) -> Phi4MMConfig:
         """Parse ``folder/config.json``; raise CheckpointError when it is missing, damaged or unsupported."""
         path = folder / "config.json"
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise CheckpointError(
-                f"{folder} has no config.json.", "Give the folder of a checkpoint."
-            ) from None
-        except (OSError, ValueError) as error:
-            raise CheckpointError(
-                f"{path} can't be read: {error}.", "Download the checkpoint again."
-            ) from error
-        if not isinstance(values, dict):
-            raise CheckpointError(f"{path} is not a JSON object.", "Download the checkpoint again.")
-        return cls.parse(values)
+        return cls.parse(read_object(path, CheckpointError, _REMEDY), str(path))
 
     @classmethod
-    def parse(cls, values: Mapping[str, Any]) -> Phi4MMConfig:
-        """Build the configuration from the parsed JSON of either layout."""
+    def parse(cls, values: Mapping[str, Any], file: str = "config.json") -> Phi4MMConfig:
+        """Build the configuration from the parsed JSON of either layout; ``file`` is named in errors."""
+        fields = Fields(values, file, CheckpointError, _REMEDY)
         kind = values.get("model_type")
-        try:
-            if kind == "phi4_multimodal":
-                vision, audio = _vision(values["vision_config"]), _audio(values["audio_config"])
-            elif kind == "phi4mm":
-                vision, audio = _original_encoders(values)
-            else:
-                raise CheckpointError(
-                    f"The checkpoint's model_type is {kind!r}, not phi4_multimodal or phi4mm.",
-                    "Only Phi-4-multimodal checkpoints can be exported.",
-                )
-            return _language_model(values, vision, audio)
-        except KeyError as error:
-            raise CheckpointError(f"config.json has no {error}.", "Download the checkpoint again.") from error
-        except (TypeError, ValueError) as error:
-            raise CheckpointError(f"config.json has a wrong value: {error}.", "Download it again.") from error
+        if kind == "phi4_multimodal":
+            vision, audio = _vision(fields.section("vision_config")), _audio(fields.section("audio_config"))
+        elif kind == "phi4mm":
+            vision, audio = _original_encoders(fields)
+        else:
+            raise fields.wrong("model_type", "phi4_multimodal or phi4mm")
+        return _language_model(fields, vision, audio)
 
 
-def _language_model(values: Mapping[str, Any], vision: VisionConfig, audio: AudioConfig) -> Phi4MMConfig:
-    _expect(values, "hidden_act", "silu")
+def _language_model(fields: Fields, vision: VisionConfig, audio: AudioConfig) -> Phi4MMConfig:
+    fields.expect("hidden_act", "silu")
     for name in ("attention_bias", "mlp_bias", "lm_head_bias"):
-        _expect(values, name, False)
-    context = int(values["max_position_embeddings"])
-    window = values.get("sliding_window")
-    if window is not None and window < context:
-        raise _unsupported("sliding_window", window)
-    heads, hidden = int(values["num_attention_heads"]), int(values["hidden_size"])
-    head_dim = int(values.get("head_dim") or hidden // heads)
-    kv_heads = int(values.get("num_key_value_heads") or heads)
+        fields.expect(name, False)
+    context = fields.whole("max_position_embeddings", least=2, most=_POSITIONS)
+    if "sliding_window" in fields and fields.whole("sliding_window") < context:
+        raise fields.wrong("sliding_window", "null or at least max_position_embeddings")
+    heads, hidden = fields.whole("num_attention_heads"), fields.whole("hidden_size")
+    head_dim = fields.whole("head_dim", max(hidden // heads, 1))
+    kv_heads = fields.whole("num_key_value_heads", heads)
     if heads % kv_heads:
-        raise _unsupported("num_key_value_heads", kv_heads)
-    original = int(values.get("original_max_position_embeddings") or context)
-    eos = values.get("eos_token_id")
-    if values["model_type"] == "phi4mm" and isinstance(eos, int):
-        eos = [eos, 200020]  # the original names only <|endoftext|>; <|end|> is in its generation_config.json
-    stops = [eos] if isinstance(eos, int) else list(eos or [199999, 200020])
-    lora = {name: values.get(f"{name}_lora") or {} for name in ("vision", "speech")}
-    bos = values.get("bos_token_id")
-    pad = values.get("pad_token_id")
+        raise fields.wrong("num_key_value_heads", f"a divisor of the {heads} heads")
+    stops = fields.wholes("eos_token_id")
+    if fields.values["model_type"] == "phi4mm" and len(stops) == 1:
+        stops.append(
+            200020
+        )  # the original names only <|endoftext|>; <|end|> is in its generation_config.json
+    rope, original = _rope(fields, head_dim, context)
     return Phi4MMConfig(
-        vocab_size=int(values["vocab_size"]),
+        vocab_size=fields.whole("vocab_size"),
         hidden_size=hidden,
-        intermediate_size=int(values["intermediate_size"]),
-        layers=int(values["num_hidden_layers"]),
+        intermediate_size=fields.whole("intermediate_size"),
+        layers=fields.whole("num_hidden_layers", most=_LAYERS),
         heads=heads,
         kv_heads=kv_heads,
         head_dim=head_dim,
-        rms_norm_eps=float(values.get("rms_norm_eps", 1e-5)),
-        tied_embeddings=bool(values.get("tie_word_embeddings", False)),
+        rms_norm_eps=fields.real("rms_norm_eps", 1e-5, above=0),
+        tied_embeddings=fields.flag("tie_word_embeddings", False),
         max_position_embeddings=context,
         original_max_position_embeddings=original,
-        bos_token_id=199999 if bos is None else int(bos),
-        eos_token_ids=tuple(int(i) for i in stops),
-        pad_token_id=199999 if pad is None else int(pad),
-        rope=_rope(values, head_dim, context, original),
+        bos_token_id=fields.whole("bos_token_id", 199999, least=0),
+        eos_token_ids=tuple(stops) or (199999, 200020),
+        pad_token_id=fields.whole("pad_token_id", 199999, least=0),
+        rope=rope,
         vision=vision,
         audio=audio,
         adapters={
-            name: AdapterConfig(int(lora[name]["r"]), float(lora[name]["lora_alpha"]))
-            for name in lora
-            if lora[name]
+            name: AdapterConfig(lora.whole("r"), lora.real("lora_alpha", above=0, most=1e6))
+            for name in ("vision", "speech")
+            if (lora := fields.section(f"{name}_lora", required=False)).values
         },
     )
 
 
-def _rope(values: Mapping[str, Any], head_dim: int, context: int, original: int) -> RopeConfig:
-    given = values.get("rope_parameters") or values.get("rope_scaling") or {}
-    theta = float(given.get("rope_theta") or values.get("rope_theta") or 10000.0)
-    partial = given.get("partial_rotary_factor") or values.get("partial_rotary_factor") or 1.0
-    rotary_dim = int(head_dim * float(partial))
-    if rotary_dim % 2:
-        raise _unsupported("partial_rotary_factor", partial)
-    kind = given.get("rope_type") or given.get("type") or "default"
+def _rope(fields: Fields, head_dim: int, context: int) -> tuple[RopeConfig, int]:
+    """The rotation, and the length up to which the short factors apply."""
+    key = "rope_parameters" if fields.values.get("rope_parameters") else "rope_scaling"
+    given = fields.section(key, required=False)
+    theta = given.real("rope_theta", fields.real("rope_theta", 10000.0, above=0), above=0)
+    partial = given.real("partial_rotary_factor", fields.real("partial_rotary_factor", 1.0, above=0), above=0)
+    rotary_dim = int(head_dim * partial) if partial <= 1.0 else 0
+    if rotary_dim < 2 or rotary_dim % 2:
+        raise fields.error(
+            f"partial_rotary_factor in {fields.file} is {partial:g}: no even part of {head_dim} dimensions.",
+            fields.remedy,
+        )
+    kind = "type" if "rope_type" not in given and "type" in given else "rope_type"
+    given.expect(kind, "default", "longrope", "su")
+    lengths = {
+        place.whole("original_max_position_embeddings", least=2, most=_POSITIONS)
+        for place in (fields, given)
+        if "original_max_position_embeddings" in place
+    }
+    if len(lengths) > 1:
+        raise given.wrong("original_max_position_embeddings", "the number at the top level")
     ones = (1.0,) * (rotary_dim // 2)
-    if kind == "default":
-        return RopeConfig(theta, rotary_dim, ones, ones, 1.0)
-    if kind not in ("longrope", "su"):
-        raise _unsupported("rope_type", kind)
-    short = tuple(float(f) for f in given["short_factor"])
-    long = tuple(float(f) for f in given["long_factor"])
-    for name, factors in (("short_factor", short), ("long_factor", long)):
-        if len(factors) != rotary_dim // 2:
-            raise CheckpointError(
-                f"{name} in config.json has {len(factors)} numbers, {rotary_dim // 2} are needed.",
-                "Download the checkpoint again.",
-            )
-    attention = given.get("attention_factor")
-    if attention is None:
-        # LongRoPE (arXiv 2402.13753), the scaling of cos and sin that Phi-3 and Phi-4 are trained with
-        factor = float(given.get("factor") or context / original)
-        attention = 1.0 if factor <= 1.0 else math.sqrt(1.0 + math.log(factor) / math.log(original))
-    return RopeConfig(theta, rotary_dim, short, long, float(attention))
+    if given.values.get(kind, "default") == "default":
+        return RopeConfig(theta, rotary_dim, ones, ones, 1.0), max(lengths, default=context)
+    if not lengths:
+        raise fields.error(f"{fields.file} has no original_max_position_embeddings.", fields.remedy)
+    original = lengths.pop()
+    short, long = (given.reals(name, rotary_dim // 2) for name in ("short_factor", "long_factor"))
+    # LongRoPE (arXiv 2402.13753), the scaling of cos and sin that Phi-3 and Phi-4 are trained with
+    factor = given.real("factor", context / original, above=0)
+    attention = 1.0 if factor <= 1.0 else math.sqrt(1.0 + math.log(factor) / math.log(original))
+    attention = given.real("attention_factor", attention, above=0)
+    return RopeConfig(theta, rotary_dim, short, long, attention), original
 
 
-def _vision(values: Mapping[str, Any]) -> VisionConfig:
-    _expect(values, "hidden_act", "gelu_pytorch_tanh")
+def _vision(fields: Fields) -> VisionConfig:
+    fields.expect("hidden_act", "gelu_pytorch_tanh")
     default = VisionConfig()
-    for name in ("image_size", "patch_size"):
-        if not isinstance(values.get(name, 1), int):
-            raise _unsupported(f"vision_config.{name}", values[name])
     vision = VisionConfig(
-        hidden_size=int(values.get("hidden_size", default.hidden_size)),
-        intermediate_size=int(values.get("intermediate_size", default.intermediate_size)),
-        layers=int(values.get("num_hidden_layers", default.layers)),
-        heads=int(values.get("num_attention_heads", default.heads)),
-        channels=int(values.get("num_channels", default.channels)),
-        image_size=int(values.get("image_size", default.image_size)),
-        patch_size=int(values.get("patch_size", default.patch_size)),
-        layer_norm_eps=float(values.get("layer_norm_eps", default.layer_norm_eps)),
-        crop_size=int(values.get("crop_size", default.crop_size)),
-        image_token_id=int(values.get("image_token_id", default.image_token_id)),
-        feature_layer=int(values.get("feature_layer", default.feature_layer)),
+        hidden_size=fields.whole("hidden_size", default.hidden_size),
+        intermediate_size=fields.whole("intermediate_size", default.intermediate_size),
+        layers=fields.whole("num_hidden_layers", default.layers, most=_LAYERS),
+        heads=fields.whole("num_attention_heads", default.heads),
+        channels=fields.whole("num_channels", default.channels),
+        image_size=fields.whole("image_size", default.image_size),
+        patch_size=fields.whole("patch_size", default.patch_size),
+        layer_norm_eps=fields.real("layer_norm_eps", default.layer_norm_eps, above=0),
+        crop_size=fields.whole("crop_size", default.crop_size),
+        image_token_id=fields.whole("image_token_id", default.image_token_id, least=0),
+        feature_layer=fields.whole("feature_layer", default.feature_layer, least=-_LAYERS, most=_LAYERS),
     )
     if not 0 <= vision.layers_used <= vision.layers:
-        raise _unsupported("vision_config.feature_layer", vision.feature_layer)
+        raise fields.wrong("feature_layer", f"one of the {vision.layers} layers")
     return vision
 
 
-def _audio(values: Mapping[str, Any]) -> AudioConfig:
-    for name, value in (("activation", "swish"), ("conv_activation", "swish"), ("conv_glu_type", "swish")):
-        _expect(values, name, value)
-    _expect(values, "nemo_activation", "relu")
+def _audio(fields: Fields) -> AudioConfig:
+    for name in ("activation", "conv_activation", "conv_glu_type"):
+        fields.expect(name, "swish")
+    fields.expect("nemo_activation", "relu")
     default = AudioConfig()
     audio = AudioConfig(
-        hidden_size=int(values.get("hidden_size", default.hidden_size)),
-        intermediate_size=int(values.get("intermediate_size", default.intermediate_size)),
-        blocks=int(values.get("num_blocks", default.blocks)),
-        heads=int(values.get("num_attention_heads", default.heads)),
-        ext_pw_out_channel=int(values.get("ext_pw_out_channel", default.ext_pw_out_channel)),
-        depthwise_separable_out_channel=int(
-            values.get("depthwise_separable_out_channel", default.depthwise_separable_out_channel)
+        hidden_size=fields.whole("hidden_size", default.hidden_size),
+        intermediate_size=fields.whole("intermediate_size", default.intermediate_size),
+        blocks=fields.whole("num_blocks", default.blocks, most=_LAYERS),
+        heads=fields.whole("num_attention_heads", default.heads),
+        ext_pw_out_channel=fields.whole("ext_pw_out_channel", default.ext_pw_out_channel),
+        depthwise_separable_out_channel=fields.whole(
+            "depthwise_separable_out_channel", default.depthwise_separable_out_channel
         ),
-        depthwise_multiplier=int(values.get("depthwise_multiplier", default.depthwise_multiplier)),
-        kernel_size=int(values.get("kernel_size", default.kernel_size)),
-        input_size=int(values.get("input_size", default.input_size)),
-        time_reduction=int(values.get("time_reduction", default.time_reduction)),
-        bias_max_distance=int(
-            values.get("bias_max_distance", 1000)
+        depthwise_multiplier=fields.whole("depthwise_multiplier", default.depthwise_multiplier),
+        kernel_size=fields.whole("kernel_size", default.kernel_size),
+        input_size=fields.whole("input_size", default.input_size),
+        time_reduction=fields.whole("time_reduction", default.time_reduction),
+        bias_max_distance=fields.whole(
+            "bias_max_distance", 1000
         ),  # transformers' default, not the model's 500
-        bias_symmetric=bool(values.get("bias_symmetric", False)),
-        conv_channels=int(values.get("nemo_conv_channels", default.conv_channels)),
-        chunk_size=int(values.get("chunk_size", default.chunk_size)),
-        left_chunk=int(values.get("left_chunk", default.left_chunk)),
-        downsample_rate=int(values.get("downsample_rate", default.downsample_rate)),
-        audio_token_id=int(values.get("audio_token_id", default.audio_token_id)),
+        bias_symmetric=fields.flag("bias_symmetric", False),
+        conv_channels=fields.whole("nemo_conv_channels", default.conv_channels),
+        chunk_size=fields.whole("chunk_size", default.chunk_size, least=-1),
+        left_chunk=fields.whole("left_chunk", default.left_chunk, least=0),
+        downsample_rate=fields.whole("downsample_rate", default.downsample_rate),
+        audio_token_id=fields.whole("audio_token_id", default.audio_token_id, least=0),
     )
     if audio.time_reduction != 2**audio.convolutions:
-        raise _unsupported("audio_config.time_reduction", audio.time_reduction)
-    if audio.downsample_rate != 1:
-        raise _unsupported("audio_config.downsample_rate", audio.downsample_rate)
+        raise fields.wrong("time_reduction", "a power of two")
+    fields.expect("downsample_rate", 1)
     return audio
 
 
-def _original_encoders(values: Mapping[str, Any]) -> tuple[VisionConfig, AudioConfig]:
+def _original_encoders(fields: Fields) -> tuple[VisionConfig, AudioConfig]:
     """Translate the original repository's nested names; its vision tower is always SigLIP-400M."""
-    images, sounds = values["embd_layer"]["image_embd_layer"], values["embd_layer"]["audio_embd_layer"]
-    for name, value in (
-        ("use_hd_transform", True),
-        ("hd_transform_order", "sub_glb"),
-        ("with_learnable_separator", True),
-        ("image_token_compression_cls", "avg_pool_2d"),
-        ("projection_cls", "mlp"),
+    layer = fields.section("embd_layer")
+    images, sounds = layer.section("image_embd_layer"), layer.section("audio_embd_layer")
+    encoder = fields.section("audio_processor").section("config")
+    for section, name, value in (
+        (images, "use_hd_transform", True),
+        (images, "hd_transform_order", "sub_glb"),
+        (images, "with_learnable_separator", True),
+        (images, "image_token_compression_cls", "avg_pool_2d"),
+        (images, "projection_cls", "mlp"),
+        (sounds, "projection_cls", "mlp"),
+        (sounds, "use_conv_downsample", False),
+        (sounds, "use_qformer", False),
+        (encoder, "input_layer", "nemo_conv"),
+        (encoder, "cnn_layer_norm", True),
+        (encoder, "bias_in_glu", True),
+        (encoder, "causal", True),
+        (encoder, "batch_norm", False),
+        (encoder, "ext_pw_kernel_size", 1),
     ):
-        _expect(images, name, value)
-    for name, value in (("projection_cls", "mlp"), ("use_conv_downsample", False), ("use_qformer", False)):
-        _expect(sounds, name, value)
-    encoder = dict(values["audio_processor"]["config"])
-    for name, value in (
-        ("input_layer", "nemo_conv"),
-        ("cnn_layer_norm", True),
-        ("bias_in_glu", True),
-        ("causal", True),
-    ):
-        _expect(encoder, name, value)
-    encoder["hidden_size"] = encoder["attention_dim"]
-    encoder["num_attention_heads"] = encoder["attention_heads"]
-    encoder["intermediate_size"] = encoder["linear_units"]
-    encoder["nemo_conv_channels"] = encoder["nemo_conv_settings"]["conv_channels"]
-    encoder["bias_max_distance"] = encoder["relative_attention_bias_args"]["t5_bias_max_distance"]
-    # the original spells it wrongly
-    encoder["depthwise_separable_out_channel"] = encoder["depthwise_seperable_out_channel"]
-    encoder["downsample_rate"] = sounds.get("downsample_rate", 1)
-    tower = values.get("vision_config", {})  # not in Microsoft's file; a smaller checkpoint gives its sizes
-    return _vision({**tower, "crop_size": images.get("crop_size", 448)}), _audio(encoder)
-
-
-def _expect(values: Mapping[str, Any], name: str, wanted: object) -> None:
-    if values.get(name, wanted) != wanted:
-        raise _unsupported(name, values[name])
-
-
-def _unsupported(name: str, value: object) -> CheckpointError:
-    return CheckpointError(
-        f"config.json says {name} is {value!r}, which the exporter does not support.",
-        "Use an unmodified Phi-4-multimodal checkpoint.",
+        section.expect(name, value)
+    bias = encoder.section("relative_attention_bias_args")
+    renamed = {
+        "hidden_size": encoder.whole("attention_dim"),
+        "num_attention_heads": encoder.whole("attention_heads"),
+        "intermediate_size": encoder.whole("linear_units"),
+        "nemo_conv_channels": encoder.section("nemo_conv_settings").whole("conv_channels"),
+        "bias_max_distance": bias.whole("t5_bias_max_distance"),
+        "bias_symmetric": bias.flag("t5_bias_symmetric", False),
+        # the original spells it wrongly
+        "depthwise_separable_out_channel": encoder.whole("depthwise_seperable_out_channel"),
+        "downsample_rate": sounds.whole("downsample_rate", 1),
+    }
+    tower = fields.section(
+        "vision_config", required=False
+    )  # not in Microsoft's; a smaller checkpoint's sizes
+    crops = {"crop_size": images.whole("crop_size", 448)}
+    return (
+        _vision(replace(tower, values={**tower.values, **crops})),
+        _audio(replace(encoder, values={**encoder.values, **renamed})),
     )

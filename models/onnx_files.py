@@ -45,6 +45,27 @@ def check_graph(folder: Path, name: str, files: Mapping[str, int]) -> None:
             _check_external(name, tensor, files)
 
 
+def block_sizes(path: Path) -> dict[str, int]:
+    """The block size of each weight that a graph stores in blocks, by the weight's name, at any depth."""
+    graph = onnx.load(path, format="protobuf", load_external_data=False).graph
+    weights = {"MatMulNBits": 1, "GatherBlockQuantized": 0}  # which input
+    return {
+        node.input[weights[node.op_type]]: attribute.i
+        for node in _nodes(graph)
+        if node.op_type in weights
+        for attribute in node.attribute
+        if attribute.name == "block_size"
+    }
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _nodes(attribute.g)
+
+
 def _check_external(name: str, tensor: TensorProto, files: Mapping[str, int]) -> None:
     entries = {entry.key: entry.value for entry in tensor.external_data}
     if entries.keys() - _EXTERNAL_KEYS:

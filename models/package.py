@@ -10,7 +10,6 @@ opens it.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from models.errors import PackageError
+from models.json_files import parse_object, read_bytes
 from models.onnx_files import check_graph
 
 GENAI_CONFIG: Final = "genai_config.json"
@@ -29,7 +29,6 @@ FIRST_OWN_ADAPTER: Final = 4
 """Adapter modes from here on are a user's own; the lower ones follow from what a conversation holds."""
 
 _ORIGINAL_LENGTH: Final = 4096  # Phi-4-multimodal's, for packages without aside.json
-_LARGEST_JSON: Final = 64 * 2**20
 # fmt: off
 _EXECUTABLE: Final = frozenset((
     ".so", ".dll", ".dylib", ".exe", ".com", ".pyd", ".node", ".jar", ".class", ".py", ".pyc", ".pyw", ".pkl",
@@ -133,26 +132,9 @@ def _files(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 def _json(folder: Path, name: str) -> dict[str, Any]:
-    path = folder / name
-    if not path.is_file():
+    if not os.path.lexists(folder / name):
         raise PackageError(f"{name} is missing in {folder}.", "This is no model package, or a part of one.")
-    if path.stat().st_size > _LARGEST_JSON:
-        raise PackageError(f"{name} is far too large.", _FETCH)
-    try:
-        value = json.loads(path.read_text("utf-8"), object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        raise PackageError(f"{name} is damaged: {error}.", _FETCH) from error
-    if not isinstance(value, dict):
-        raise PackageError(f"{name} is not a JSON object.", _FETCH)
-    return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object without repeated keys: Python keeps the last one, but genai obeys them all."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key comes twice")
-    return found
+    return parse_object(read_bytes(folder / name, PackageError, _FETCH), name, PackageError, _FETCH)
 
 
 def _check_config(value: object, where: str) -> None:

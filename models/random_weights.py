@@ -71,7 +71,6 @@ class RandomCheckpoint:
     config: Phi4MMConfig
     seed: int = 0
     ranks: Mapping[str, int] = field(default_factory=lambda: {"vision": 256, "speech": 320})
-    _read: set[str] = field(default_factory=set)
 
     @cached_property
     def adapters(self) -> Mapping[str, Adapter]:
@@ -97,7 +96,6 @@ class RandomCheckpoint:
     def _shape(self, name: str) -> Shape:
         if name not in self._shapes:
             raise CheckpointError(f"There is no tensor {name}.")
-        self._read.add(name)
         return self._shapes[name]
 
     def _values(self, name: str, first: int, count: int) -> NDArray[np.float32]:
@@ -117,9 +115,9 @@ class RandomCheckpoint:
             values *= 1.0 / math.sqrt(shape[-1]) if len(shape) == 2 else 0.02
         return values
 
-    def unread(self) -> set[str]:
-        """The tensors that should be in the package and that nobody has read yet."""
-        return set(self._shapes) - self._read
+    def needed(self) -> set[str]:
+        """The tensors that must be in the package: all of them."""
+        return set(self._shapes)
 
     @cached_property
     def _noise(self) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ import pytest
 import tiny
 from numpy.typing import NDArray
 
+from models.checkpoint import Checkpoint
 from models.config import Phi4MMConfig
 from models.errors import Cancelled, CheckpointError, PackageError
 from models.export import Card, PrecisionPlan, build
@@ -233,17 +234,46 @@ def test_tokenizer_with_other_placeholders_is_refused(folders: dict[str, Path], 
 
 
 def test_tensor_that_no_graph_uses_is_named(folders: dict[str, Path], tmp_path: Path) -> None:
-    class WithOneMore(RandomCheckpoint):
-        def names(self) -> set[str]:
-            return super().names() | {"model.surprise.weight"}
-
-        def unread(self) -> set[str]:
-            return super().unread() | {"model.surprise.weight"}
-
-    config = shortened(Phi4MMConfig.read(folders["native"]), 2)
-    with pytest.raises(CheckpointError, match=r"No graph used 1 .* model\.surprise\.weight"):
-        build(WithOneMore(config, 0, {"vision": 4}), tmp_path / "p", FP32)
+    """Also when somebody has read it before: what counts is this build."""
+    checkpoint = Checkpoint.open(folders["native"])
+    checkpoint._tensors["model.surprise.weight"] = checkpoint._tensors["model.norm.weight"]
+    for name in checkpoint.names():
+        checkpoint.rows(name, 0, 1)
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match=r"No graph used 1 .* model\.surprise\.weight"):
+            build(checkpoint, tmp_path / "p", FP32)
     assert list(tmp_path.iterdir()) == []
+    del checkpoint._tensors["model.surprise.weight"]
+    done: list[tuple[str, int, int]] = []
+    build(checkpoint, tmp_path / "p", FP32, lambda *step: done.append(step))
+    assert done[-1][1] == done[-1][2] > 10**6
+
+
+def test_no_adapters_for_an_opened_checkpoint(folders: dict[str, Path], tmp_path: Path) -> None:
+    loras = {"mine": folders["native"] / "vision-lora"}
+    with pytest.raises(ValueError, match="adapters already"):
+        build(Checkpoint.open(folders["native"]), tmp_path / "p", FP32, loras=loras)
+
+
+def test_the_block_sizes_used_are_recorded(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Low ranks do not fill a block of 128."""
+    config = shortened(Phi4MMConfig.read(folders["native"]), 1)
+    source = RandomCheckpoint(config, 0, {"vision": 32, "speech": 16})
+
+    def recorded(name: str, plan: PrecisionPlan) -> dict[str, str]:
+        words: dict[str, str] = json.loads((build(source, tmp_path / name, plan) / "aside.json").read_text())[
+            "precision"
+        ]
+        return words
+
+    assert recorded("four", PrecisionPlan.named("int4", 128)) == {
+        "text": "int4 block 128, down int8 block 128, head int8 block 128, "
+        "adapters int8 block 16 and 32 and 128",
+        "embedding": "int8 block 128",
+        "vision": "dynamic8",
+        "speech": "dynamic8",
+    }
+    assert recorded("eight", PrecisionPlan.named("int8", 64))["text"] == "int8 block 16 and 32 and 64"
 
 
 def test_unknown_plan() -> None:

@@ -13,12 +13,14 @@ from assistant.cli import conversation, options
 from assistant.cli.console import STOPPED, Status, complain, note, show, show_json, stoppable
 from assistant.engine.protocol import Clip, Finished, GenerateOptions, Picture, Token
 from models import package
+from models.adapters import check_name
 from models.errors import Cancelled, PackageError
 from models.package import PackageInfo
 
 _EXAMPLES = """  aside models list
   aside models info nano
   aside models build ~/Phi-4-multimodal-instruct ~/phi4mm-int4 --precision int4
+  aside models build ~/Phi-4-multimodal-instruct ~/phi4mm-int4 --lora legal=~/my-lora
   aside models build --shape real --random --layers 2 ./for-timing
   aside models check ~/phi4mm-int4
   aside models check nano --report"""
@@ -89,6 +91,8 @@ def _info(given: argparse.Namespace) -> int:
     show(f"  context      {info.context_length:,} tokens ({memory} of memory)")
     for graph, precision in info.precision.items():
         show(f"  {graph:<12} {precision}")
+    for adapter in info.own_adapters:
+        show(f"  adapter      {adapter}")
     for limit in info.limits:
         show(f"  limit        {limit}")
     return 0
@@ -103,6 +107,7 @@ def _described(info: PackageInfo) -> dict[str, Any]:
         "bytes": info.bytes,
         "precision": dict(info.precision),
         "context_length": info.context_length,
+        "adapters": list(info.own_adapters),
         "files": dict(info.files),
     }
 
@@ -125,6 +130,13 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         default=32,
         metavar="N",
         help="weights that share a scale: 16 to 128 (default: 32; 128 is faster)",
+    )
+    parser.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="take in an adapter of your own, a folder that PEFT has saved (repeatable)",
     )
     parser.add_argument("--random", action="store_true", help="random weights, for measuring speed")
     parser.add_argument(
@@ -149,6 +161,9 @@ def _build(given: argparse.Namespace) -> int:
         )
     if given.layers and not given.random:
         raise PackageError("--layers goes with --random only.")
+    loras = _loras(given.lora)
+    if loras and given.random:
+        raise PackageError("--lora goes with a checkpoint only.")
     out = Path(given.paths[-1])
     source: Path | RandomCheckpoint = Path(given.paths[0])
     if given.random:
@@ -171,6 +186,7 @@ def _build(given: argparse.Namespace) -> int:
                 progress,
                 cancel.is_set,
                 card=Card(given.name or out.name),
+                loras=loras,
                 replace=given.replace,
             )
         except Cancelled:
@@ -181,6 +197,21 @@ def _build(given: argparse.Namespace) -> int:
     info = package.check(out)
     show(f"{out}: {_size(info.bytes)} in {_time(time.monotonic() - started)}")
     return 0
+
+
+def _loras(given: Sequence[str]) -> dict[str, Path]:
+    """The folders of ``--lora NAME=FOLDER`` by name."""
+    loras: dict[str, Path] = {}
+    for words in given:
+        name, equals, folder = words.partition("=")
+        if not equals or not folder or name in loras:
+            problem = f"gives the name {name} twice" if equals and folder else "is not NAME=FOLDER"
+            raise PackageError(f"--lora {words} {problem}.", "For example: --lora legal=my-lora.")
+        check_name(name)
+        loras[name] = Path(folder).expanduser()  # the shell leaves a ~ after the = alone
+        if not loras[name].is_dir():
+            raise PackageError(f"There is no folder {folder}.", "Give a folder that PEFT has saved.")
+    return loras
 
 
 # --- check

@@ -1,7 +1,7 @@
 """Checkpoint to package: four graphs, settings, tokenizer, checksums; all of it or nothing.
 
-A package is written into a hidden folder beside its destination and renamed at the end. Weights pass through
-one at a time, so the memory needed is that of the largest tensor (the embedding), not of the model.
+Weights pass through one at a time, so the memory needed is that of the largest tensor (the embedding), not of
+the model.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,19 +20,24 @@ from numpy.typing import NDArray
 from models.adapters import Adapter
 from models.checkpoint import Checkpoint, Tensors
 from models.config import AUDIO_TOKEN, IMAGE_TOKEN, Phi4MMConfig
-from models.errors import Cancelled, CheckpointError, PackageError
+from models.errors import Cancelled, CheckpointError
 from models.export.embedding import write_embedding
 from models.export.plan import PrecisionPlan
 from models.export.settings import check_processors, genai_config, speech_processor, vision_processor
 from models.export.speech import write_speech
+from models.export.staging import Staging, unwritable
 from models.export.text import adapter_modes, write_text
 from models.export.tokenizer import AUDIO, IMAGE, byte_tokenizer, tokenizer_config
 from models.export.vision import write_vision
+from models.json_files import parse_object, read_bytes
+from models.onnx_files import block_sizes
 from models.tensor_names import expected
 
 Progress = Callable[[str, int, int], None]
+GRAPHS = ("text", "embedding", "vision", "speech")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
-TOKENIZER_LIMIT = 64 * 2**20  # bytes
+_AGAIN = "Download the tokenizer's files again."
+_AT_ONCE = 4 * 2**20  # bytes hashed between two chances to stop
 
 
 @dataclass(frozen=True)
@@ -63,51 +66,44 @@ def build(
 
     ``progress(stage, done, total)`` counts the parameters read so far; ``cancelled()`` is asked before each
     tensor, and in the large ones more often. ``loras`` names a user's own adapters (PEFT folders; they get
-    ``adapter_mode`` 4, 5, …). ``dynamic_hd`` is the most crops that a picture is cut into.
+    ``adapter_mode`` 4, 5, …) and goes with a checkpoint folder. ``dynamic_hd`` is the most crops that a
+    picture is cut into.
 
     Raises CheckpointError when the checkpoint does not fit, PackageError when ``out`` exists (unless
     ``replace``) or can't be written, Cancelled when ``cancelled`` said so: then nothing is left behind.
     """
-    if out.exists() and not replace:
-        raise PackageError(f"{out} exists already.", "Choose another folder or ask for it to be replaced.")
-    if out.exists() and not (out / "aside.json").is_file():
-        raise PackageError(
-            f"{out} is no package that Aside has built, so it is not replaced.", "Choose another folder."
-        )
+    if loras and not isinstance(source, Path):
+        raise ValueError("an opened checkpoint has its adapters already")
+    try:
+        staging = Staging(out, replace)
+    except OSError as error:
+        raise unwritable(out, error) from error
     checkpoint = Checkpoint.open(source, loras) if isinstance(source, Path) else source
     check_processors(checkpoint.config)
     tokenizer = _tokenizer(checkpoint)
     watched = _Watched(checkpoint, progress, cancelled)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
+        with staging:
+            _write_graphs(watched, staging.package, precision)
+            if watched.unread:
+                names = ", ".join(sorted(watched.unread)[:8])
+                raise CheckpointError(
+                    f"No graph used {len(watched.unread)} of the checkpoint's tensors: {names}."
+                )
+            work = staging.package
+            settings = {
+                "genai_config.json": genai_config(checkpoint.config),
+                "vision_processor.json": vision_processor(dynamic_hd),
+                "speech_processor.json": speech_processor(),
+            }
+            for name, data in {**{n: _json(c) for n, c in settings.items()}, **tokenizer}.items():
+                (work / name).write_bytes(data)
+            used = {graph: block_sizes(work / f"phi-4-mm-{graph}.onnx") for graph in GRAPHS}
+            about = _about(card or Card(out.name), checkpoint) | {"precision": precision.summary(used)}
+            (work / "aside.json").write_bytes(_json(about | {"files": _sums(work, watched)}))
+            staging.publish(watched.check)
     except OSError as error:
-        raise PackageError(f"{out.parent} can't be written to: {error.strerror}.") from error
-    try:
-        _write_graphs(watched, work, precision)
-        forgotten = watched.unread()
-        if forgotten:
-            names = ", ".join(sorted(forgotten)[:8])
-            raise CheckpointError(f"No graph used {len(forgotten)} of the checkpoint's tensors: {names}.")
-        for name, content in {
-            "genai_config.json": genai_config(checkpoint.config),
-            "vision_processor.json": vision_processor(dynamic_hd),
-            "speech_processor.json": speech_processor(),
-        }.items():
-            _write_json(work / name, content)
-        for name, data in tokenizer.items():
-            (work / name).write_bytes(data)
-        card = card or Card(out.name)
-        _write_json(work / "aside.json", _card(card, checkpoint, precision, _sums(work, watched)))
-        watched.check()
-        work.chmod(0o755)  # mkdtemp keeps it private
-        _into_place(work, out)
-    except OSError as error:
-        raise PackageError(
-            f"The package can't be written: {error.strerror or error}.", "Free some disk space and try again."
-        ) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        raise unwritable(out, error) from error
     return out
 
 
@@ -124,9 +120,10 @@ class _Watched:
         for adapter in inner.adapters.values():
             shapes |= adapter.tensors({n.removesuffix(".weight"): s for n, s in shapes.items()})
         self.sizes = {name: math.prod(shapes.get(name, ())) for name in inner.names()}
+        self.unread = inner.needed()  # here, not in the checkpoint: that may serve several builds
         # a tied embedding is read for both the embedding and the text graph
         twice = self.sizes["model.embed_tokens.weight"] if inner.config.tied_embeddings else 0
-        self.total = sum(self.sizes[name] for name in inner.unread()) + twice
+        self.total = sum(self.sizes[name] for name in self.unread) + twice
 
     @property
     def config(self) -> Phi4MMConfig:
@@ -139,18 +136,19 @@ class _Watched:
     def names(self) -> set[str]:
         return self.inner.names()
 
-    def unread(self) -> set[str]:
-        return self.inner.unread()
+    def needed(self) -> set[str]:
+        return self.inner.needed()
 
     def read(self, name: str) -> NDArray[np.float32]:
         self.check()
-        return self._count(self.inner.read(name))
+        return self._count(name, self.inner.read(name))
 
     def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
         self.check()
-        return self._count(self.inner.rows(name, start, stop))
+        return self._count(name, self.inner.rows(name, start, stop))
 
-    def _count(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _count(self, name: str, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.unread.discard(name)
         self.done += array.size
         self.progress(self.stage, min(self.done, self.total), self.total)
         return array
@@ -179,25 +177,17 @@ def _tokenizer(checkpoint: Tensors) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for name in TOKENIZER_FILES:
         path = checkpoint.path / name
-        try:
-            if path.stat().st_size > TOKENIZER_LIMIT:
-                raise CheckpointError(
-                    f"{path} is too large for a tokenizer.", "Download the checkpoint again."
-                )
-            files[name] = path.read_bytes()
-            content = json.loads(files[name])
-        except FileNotFoundError:
-            raise CheckpointError(f"{path} is missing.", "Download the tokenizer's files as well.") from None
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path} can't be read: {error}.", "Download it again.") from error
+        files[name] = read_bytes(path, CheckpointError, _AGAIN)
+        content = parse_object(files[name], str(path), CheckpointError, _AGAIN)
         if name == "tokenizer.json":
             _check_placeholders(path, content)
     return files
 
 
-def _check_placeholders(path: Path, content: Any) -> None:
-    added = content.get("added_tokens", []) if isinstance(content, dict) else []
-    ids = {t.get("content"): t.get("id") for t in added if isinstance(t, dict)}
+def _check_placeholders(path: Path, content: dict[str, Any]) -> None:
+    added = content.get("added_tokens")
+    tokens = [t for t in added if isinstance(t, dict)] if isinstance(added, list) else []
+    ids = {str(t.get("content")): t.get("id") for t in tokens}
     for token, wanted in ((IMAGE, IMAGE_TOKEN), (AUDIO, AUDIO_TOKEN)):
         if ids.get(token) != wanted:
             raise CheckpointError(
@@ -206,7 +196,8 @@ def _check_placeholders(path: Path, content: Any) -> None:
             )
 
 
-def _card(card: Card, checkpoint: Tensors, precision: PrecisionPlan, files: dict[str, Any]) -> dict[str, Any]:
+def _about(card: Card, checkpoint: Tensors) -> dict[str, Any]:
+    """``aside.json`` but for the precision and the files."""
     config = checkpoint.config
     return {
         "format": 1,
@@ -214,12 +205,10 @@ def _card(card: Card, checkpoint: Tensors, precision: PrecisionPlan, files: dict
         "description": card.description,
         "limits": list(card.limits),
         "clip_seconds": card.clip_seconds,
-        "precision": precision.summary(),
         "context_length": config.max_position_embeddings,
         "original_max_position_embeddings": config.original_max_position_embeddings,
         "adapter_input": "adapter_mode",
         "adapters": {str(mode): name for mode, name in sorted(adapter_modes(checkpoint.adapters).items())},
-        "files": files,
     }
 
 
@@ -227,30 +216,15 @@ def _sums(work: Path, watched: _Watched) -> dict[str, Any]:
     watched.stage = "checksums"
     sums: dict[str, Any] = {}
     for path in sorted(work.iterdir()):
-        watched.check()
+        digest = hashlib.sha256()
         with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        sums[path.name] = {"bytes": path.stat().st_size, "sha256": digest}
+            while data := file.read(_AT_ONCE):
+                watched.check()
+                digest.update(data)
+        sums[path.name] = {"bytes": path.stat().st_size, "sha256": digest.hexdigest()}
         watched.progress(watched.stage, watched.total, watched.total)
     return sums
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _into_place(work: Path, out: Path) -> None:
-    """Rename ``work`` to ``out``; an older package there is moved aside first and then removed."""
-    if not out.exists():
-        work.rename(out)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
-    try:
-        kept = out.rename(old / out.name)
-        try:
-            work.rename(out)
-        except OSError:
-            kept.rename(out)
-            raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+def _json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()

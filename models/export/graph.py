@@ -387,7 +387,7 @@ class GraphWriter:
         align = PAGE if array.nbytes >= PAGE else 64
         self._data.write(b"\0" * (-self._data.tell() % align))
         offset = self._data.tell()
-        array.tofile(self._data)
+        self._data.write(array.data)  # not tofile: its error does not say that the disk is full
         tensor = TensorProto(name=name, data_type=_onnx_type(array.dtype), dims=array.shape)
         tensor.data_location = TensorProto.EXTERNAL
         for key, value in (("location", self._data_path.name), ("offset", offset), ("length", array.nbytes)):

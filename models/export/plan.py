@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from models.export.quantize import FP32, Format, Precision
@@ -60,17 +61,35 @@ class PrecisionPlan:
             speech=Precision(speech, block_size) if speech else plan.speech,
         )
 
-    def summary(self) -> dict[str, str]:
-        """The plan in words, as ``aside.json`` records it."""
+    def summary(self, used: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
+        """The plan in words, as ``aside.json`` records it.
+
+        ``used`` has the block size of each weight by graph and name: narrow matrices get smaller blocks than
+        the plan asks for.
+        """
         text = self.text
         parts = {"": text.projections, "down ": text.down, "head ": text.head, "adapters ": text.adapters}
-        words = [f"{role}{_word(p)}" for role, p in parts.items() if not role or p != text.projections]
-        return {
-            "text": ", ".join(words),
-            "embedding": _word(self.embedding),
-            "vision": _word(self.vision),
-            "speech": _word(self.speech),
+        words = []
+        for role, precision in parts.items():
+            if role and precision == text.projections:
+                continue
+            same = {r for r, p in parts.items() if p == precision} if not role else {role}
+            words.append(role + _word(precision, {b for n, b in used["text"].items() if _role(n) in same}))
+        return {"text": ", ".join(words)} | {
+            graph: _word(precision, set(used[graph].values()))
+            for graph, precision in (
+                ("embedding", self.embedding),
+                ("vision", self.vision),
+                ("speech", self.speech),
+            )
         }
+
+
+def _role(weight: str) -> str:
+    """Which part of ``TextPrecision`` a weight of the text graph belongs to."""
+    if "_lora." in weight:
+        return "adapters "
+    return "head " if weight.startswith("lm_head.") else "down " if ".down_proj." in weight else ""
 
 
 def _uniform(name: str, encoders: Precision, block_size: int) -> PrecisionPlan:
@@ -79,6 +98,6 @@ def _uniform(name: str, encoders: Precision, block_size: int) -> PrecisionPlan:
     return PrecisionPlan(name, TextPrecision(one, one, one, one), one, encoders, encoders)
 
 
-def _word(precision: Precision) -> str:
-    blocks = precision.format in ("int8", "int4")
-    return f"{precision.format} block {precision.block_size}" if blocks else precision.format
+def _word(precision: Precision, blocks: set[int]) -> str:
+    sizes = " and ".join(str(size) for size in sorted(blocks))
+    return f"{precision.format} block {sizes}" if sizes else precision.format
