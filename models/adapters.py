@@ -13,7 +13,6 @@ from models.errors import CheckpointError
 from models.json_files import Fields, read_object
 
 ADAPTER_FILE = "adapter_model.safetensors"
-FIRST_USER_MODE = 4  # adapter_mode 0 none, 1 vision, 2 speech, 3 vision (pictures and sound)
 MOST_OWN: Final = 16  # each is an If inside the one before, and protobuf reads 100 levels
 _REMEDY: Final = "Train a plain LoRA and save it with PEFT."
 # settings of PEFT 0.21 that don't change what a stored adapter computes

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.adapters import FIRST_USER_MODE, Adapter
+from models.adapters import Adapter
 from models.checkpoint import Tensors
 from models.config import Phi4MMConfig
 from models.export.graph import MICROSOFT, Dim, GraphWriter, Stored
 from models.export.quantize import FP32, Precision
+from models.package import FIRST_OWN_ADAPTER
 
 NAME = "phi-4-mm-text"
 
@@ -39,7 +40,7 @@ def adapter_modes(adapters: Iterable[str]) -> dict[int, str]:
     names = list(adapters)
     modes = {mode: name for mode, name in enumerate(("vision", "speech", "vision"), 1) if name in names}
     own = [name for name in names if name not in ("vision", "speech")]
-    return modes | dict(enumerate(own, FIRST_USER_MODE))
+    return modes | dict(enumerate(own, FIRST_OWN_ADAPTER))
 
 
 def rotary_cache(config: Phi4MMConfig) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
