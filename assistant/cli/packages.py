@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -208,7 +209,7 @@ def _loras(given: Sequence[str]) -> dict[str, Path]:
             problem = f"gives the name {name} twice" if equals and folder else "is not NAME=FOLDER"
             raise PackageError(f"--lora {words} {problem}.", "For example: --lora legal=my-lora.")
         check_name(name)
-        loras[name] = Path(folder).expanduser()  # the shell leaves a ~ after the = alone
+        loras[name] = Path(os.path.expanduser(folder))  # noqa: PTH111 # Path's raises for ~nobody
         if not loras[name].is_dir():
             raise PackageError(f"There is no folder {folder}.", "Give a folder that PEFT has saved.")
     return loras

@@ -30,6 +30,8 @@ _REASONS: Final = {
     errno.EPERM: ("you may not write there", "Choose another folder."),
     errno.EROFS: ("the disk is read-only", "Choose another folder."),
     errno.EFBIG: ("a file is too large for this disk", "Choose another disk: FAT32 takes 4 GB a file."),
+    errno.EEXIST: ("something else is in the way", "Choose another folder."),
+    errno.ENOTDIR: ("something else is in the way", "Choose another folder."),
     errno.ENAMETOOLONG: ("the name is too long", "Choose a shorter one."),
 }
 
