@@ -10,6 +10,8 @@ from command import Aside
 from engine_package import small_package
 from virtual_audio import VirtualAudio, virtual_audio
 
+ORIGINAL = 300  # tokens
+
 
 @pytest.fixture(scope="session")
 def audio_server() -> Iterator[VirtualAudio]:
@@ -22,6 +24,12 @@ def audio_server() -> Iterator[VirtualAudio]:
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A package with random weights: it answers quickly, and nonsense."""
     return small_package(tmp_path_factory.mktemp("model") / "small")
+
+
+@pytest.fixture(scope="session")
+def crossing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, with RoPE factors that change at `ORIGINAL` tokens."""
+    return small_package(tmp_path_factory.mktemp("model") / "crossing", original=ORIGINAL)
 
 
 @pytest.fixture

@@ -29,7 +29,6 @@ from engine_package import (
     question,
     read,
     reply,
-    small_package,
 )
 
 from assistant.engine import prompt, wire
@@ -42,13 +41,8 @@ SAID = [*prompt.system(), *question(picture(1), clip(2), "what?")]
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_package(tmp_path_factory.mktemp("engine") / "small")
-
-
-@pytest.fixture(scope="module")
-def engine(package: Path) -> Iterator[EngineProcess]:
-    with EngineProcess(package, ONE_THREAD, Patience(silence=1.5)) as engine:
+def engine(small_model: Path) -> Iterator[EngineProcess]:
+    with EngineProcess(small_model, ONE_THREAD, Patience(silence=1.5)) as engine:
         yield engine
     assert not psutil.pid_exists(engine.pid)
     assert not [t for t in threading.enumerate() if t.name.startswith("engine-")]
@@ -65,17 +59,17 @@ def fresh(engine: EngineProcess) -> EngineProcess:
     return engine
 
 
-def test_the_same_tokens_and_events_as_in_this_process(fresh: EngineProcess, package: Path) -> None:
+def test_the_same_tokens_and_events_as_in_this_process(fresh: EngineProcess, small_model: Path) -> None:
     fresh.append(*SAID)
     place = fresh.mark()
     events = list(fresh.generate(GREEDY))
     assert {e.stage for e in events if isinstance(e, Progress)} == {"vision", "speech", "prefill"}
     ids = [e.id for e in events if isinstance(e, Token)]
-    assert ids == from_scratch(package, SAID)
+    assert ids == from_scratch(small_model, SAID)
     assert fresh.mark() == place + 1
     fresh.append(*prompt.end(), *question("and?"))
     more, spent = reply(fresh)
-    assert more == from_scratch(package, [*SAID, Reply(tuple(ids)), *prompt.end(), *question("and?")])
+    assert more == from_scratch(small_model, [*SAID, Reply(tuple(ids)), *prompt.end(), *question("and?")])
     assert spent.recomputed == 0
     fresh.rewind(place)
     assert reply(fresh)[0] == ids
@@ -120,7 +114,7 @@ def test_cancel_reaches_the_child(fresh: EngineProcess, capsys: pytest.CaptureFi
     assert statistics.median(delays) < 0.1
 
 
-def test_an_abandoned_reply_is_stopped_and_kept(fresh: EngineProcess, package: Path) -> None:
+def test_an_abandoned_reply_is_stopped_and_kept(fresh: EngineProcess, small_model: Path) -> None:
     said = question("go on")
     fresh.append(*said)
     events = fresh.generate(LONG)
@@ -129,10 +123,10 @@ def test_an_abandoned_reply_is_stopped_and_kept(fresh: EngineProcess, package: P
     ids, _ = reply(fresh)
     log = fresh._log
     assert [type(s) for s in log[-2:]] == [Reply, Reply]
-    assert ids == from_scratch(package, log[:-1])
+    assert ids == from_scratch(small_model, log[:-1])
 
 
-def test_a_reply_left_half_way_is_ended_by_the_next_call(fresh: EngineProcess, package: Path) -> None:
+def test_a_reply_left_half_way_is_ended_by_the_next_call(fresh: EngineProcess, small_model: Path) -> None:
     fresh.append(*question("go on"))
     events = fresh.generate(LONG)
     list(islice(events, 5))
@@ -142,11 +136,11 @@ def test_a_reply_left_half_way_is_ended_by_the_next_call(fresh: EngineProcess, p
     list(islice(other, 3))
     ids, _ = reply(fresh)
     assert list(other) == []
-    assert ids == from_scratch(package, fresh._log[:-1])
+    assert ids == from_scratch(small_model, fresh._log[:-1])
     assert [type(s) for s in fresh._log].count(Reply) == 3
 
 
-def test_a_restart_in_the_middle_of_a_reply(fresh: EngineProcess, package: Path) -> None:
+def test_a_restart_in_the_middle_of_a_reply(fresh: EngineProcess, small_model: Path) -> None:
     fresh.append(*question("go on"))
     events = fresh.generate(LONG)
     list(islice(events, 3))
@@ -154,10 +148,10 @@ def test_a_restart_in_the_middle_of_a_reply(fresh: EngineProcess, package: Path)
     start = time.perf_counter()
     assert list(events) == []
     assert time.perf_counter() - start < 1
-    assert reply(fresh)[0] == from_scratch(package, question("go on"))
+    assert reply(fresh)[0] == from_scratch(small_model, question("go on"))
 
 
-def test_an_interrupted_append_is_not_half_there(fresh: EngineProcess, package: Path) -> None:
+def test_an_interrupted_append_is_not_half_there(fresh: EngineProcess, small_model: Path) -> None:
     said, large = question("hello"), picture(9, 1920, 1080)
     fresh.append(*said)
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
@@ -169,7 +163,7 @@ def test_an_interrupted_append_is_not_half_there(fresh: EngineProcess, package: 
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert fresh.mark() == len(said)
-    assert reply(fresh)[0] == from_scratch(package, said)
+    assert reply(fresh)[0] == from_scratch(small_model, said)
 
 
 def test_the_child_cannot_make_the_parent_run_anything(tmp_path: Path) -> None:
@@ -196,7 +190,7 @@ def test_the_child_cannot_make_the_parent_run_anything(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("when", ["idle", "writing"])
 def test_a_killed_child_is_an_error_and_the_conversation_goes_on(
-    fresh: EngineProcess, package: Path, when: str
+    fresh: EngineProcess, small_model: Path, when: str
 ) -> None:
     fresh.append(*SAID)
     ids, _ = reply(fresh)
@@ -219,11 +213,42 @@ def test_a_killed_child_is_an_error_and_the_conversation_goes_on(
     fresh.restart()
     assert time.perf_counter() - start < 5
     more, _ = reply(fresh)
-    assert more == from_scratch(package, [*SAID, Reply(tuple(ids)), *prompt.end(), *question("and?")])
+    assert more == from_scratch(small_model, [*SAID, Reply(tuple(ids)), *prompt.end(), *question("and?")])
+
+
+@pytest.mark.parametrize("content", ["clip", "text"])
+def test_what_the_child_died_of_is_not_given_to_the_next(
+    fresh: EngineProcess, small_model: Path, content: str
+) -> None:
+    """Killed while it encodes a minute of sound, or prefills a long text."""
+    fresh.append(*prompt.system())
+    if content == "text":  # a crash in an encoder keeps the system message even if nothing was answered yet
+        fresh.append(*question("Hello"))
+        reply(fresh)
+        fresh.append(*prompt.end())
+    kept = list(fresh._log)
+    fresh.append(*question(clip(1, 60) if content == "clip" else "x" * 6_000))
+    fresh.append(Text("more"))
+    place = fresh.mark() - (1 if content == "text" else len(question("")) + 1)
+    events = fresh.generate(LONG)
+    first = next(events)
+    assert isinstance(first, Progress)
+    assert first.stage == ("speech" if content == "clip" else "prefill")
+    os.kill(fresh.pid, signal.SIGKILL)
+    with pytest.raises(EngineError, match=r"code -9.*What was new in the conversation is dropped"):
+        list(events)
+    fresh.restart()
+    if content == "clip":
+        assert fresh.mark() == place == len(kept)
+    else:
+        assert fresh.mark() == place
+        fresh.rewind(len(kept))
+    fresh.append(*question("and?"))
+    assert reply(fresh)[0] == from_scratch(small_model, [*kept, *question("and?")])
 
 
 def test_a_stopped_child_is_noticed_and_replaced(
-    fresh: EngineProcess, package: Path, capsys: pytest.CaptureFixture[str]
+    fresh: EngineProcess, small_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fresh.append(*SAID)
     events = fresh.generate(LONG)
@@ -240,7 +265,7 @@ def test_a_stopped_child_is_noticed_and_replaced(
     with capsys.disabled():
         sys.stdout.write(f"\nstopped child: noticed in {noticed:.1f} s, restart {seconds:.1f} s\n")
     assert seconds < 5
-    assert reply(fresh)[0] == from_scratch(package, SAID)
+    assert reply(fresh)[0] == from_scratch(small_model, SAID)
 
 
 def test_a_stopped_child_does_not_block_a_large_append(fresh: EngineProcess) -> None:
@@ -253,9 +278,9 @@ def test_a_stopped_child_does_not_block_a_large_append(fresh: EngineProcess) -> 
     fresh.append(Text("back"))
 
 
-def test_close_ends_a_child_that_is_stopped_or_busy(package: Path) -> None:
+def test_close_ends_a_child_that_is_stopped_or_busy(small_model: Path) -> None:
     for busy in (False, True):
-        engine = EngineProcess(package, ONE_THREAD)
+        engine = EngineProcess(small_model, ONE_THREAD)
         engine.append(*question("go on"))
         events = engine.generate(LONG)
         next(events)
@@ -270,7 +295,7 @@ def test_close_ends_a_child_that_is_stopped_or_busy(package: Path) -> None:
 
 
 @pytest.mark.parametrize("state", ["running", "stopped"])
-def test_the_child_dies_with_its_parent(package: Path, state: str) -> None:
+def test_the_child_dies_with_its_parent(small_model: Path, state: str) -> None:
     program = """
         import sys, time
         from pathlib import Path
@@ -280,7 +305,7 @@ def test_the_child_dies_with_its_parent(package: Path, state: str) -> None:
         time.sleep(100)
     """
     with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(program), str(package)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", textwrap.dedent(program), str(small_model)], stdout=subprocess.PIPE, text=True
     ) as parent:
         assert parent.stdout is not None
         child = psutil.Process(int(parent.stdout.readline()))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from typing import Final
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from assistant.engine.kv_cache import KVCache
+from assistant.engine.kv_cache import KVCache, KVCaches
 from assistant.engine.runtime import Feeds, Runner, open_graph
-from models.errors import PackageError
 from models.package import PackageInfo
 
 LONG_INPUT: Final = "long_context"
@@ -22,9 +22,8 @@ class Decoder:
     def __init__(self, package: PackageInfo, threads: int, limit: int) -> None:
         """Load both graphs; ``limit`` is the number of tokens at most. Raises PackageError."""
         self._hidden = package.hidden_size
-        self._embedding = open_graph(package.path / package.graphs["embedding"], threads)
-        self._text = open_graph(package.path / package.graphs["text"], threads)
-        _check_fit(self._text, package)
+        self._embedding = self._open_embedding(package, threads)
+        self._text = self._open_text(package, threads)
         self._binding = self._text.io_binding()
         optional = {value.name for value in self._text.get_overridable_initializers()}
         self._adapter_input = package.adapter_input if package.adapter_input in optional else None
@@ -32,8 +31,26 @@ class Decoder:
         """Tokens that the first step of a long prompt needs if the graph can't be asked for long factors."""
         self._nothing = np.zeros((0, self._hidden), np.float32)
         self._ones = np.ones((1, 1024), np.int64)
-        self.cache = KVCache(package.layers, package.kv_heads, package.head_size, limit)
+        self._caches = KVCaches(lambda: KVCache(package.layers, package.kv_heads, package.head_size, limit))
         self._bind_cache()
+
+    @property
+    def cache(self) -> KVCache:
+        """The keys and values in use."""
+        return self._caches.current
+
+    def switch(self, state: Hashable, room: Callable[[int], bool]) -> None:
+        """Use keys and values that were computed under ``state`` (see `KVCaches.switch`)."""
+        if self._caches.switch(state, room):
+            self._bind_cache()
+
+    def rewind(self, length: int) -> None:
+        """Forget all tokens from ``length`` on."""
+        self._caches.truncate(length)
+
+    def save_memory(self) -> None:
+        """Forget the keys and values that are not in use."""
+        self._caches.drop_waiting()
 
     def embed(self, ids: NDArray[np.int64], runner: Runner) -> NDArray[np.float32]:
         """The embeddings [n, hidden] of text tokens [n]."""
@@ -76,34 +93,42 @@ class Decoder:
         logits: NDArray[np.float32] = self._binding.get_outputs()[0].numpy()[0, -1]
         return logits
 
+    @staticmethod
+    def _open_embedding(package: PackageInfo, threads: int) -> ort.InferenceSession:
+        rows = ("tensor(float)", [None, package.hidden_size])
+        return open_graph(
+            package.path / package.graphs["embedding"],
+            threads,
+            {"input_ids": ("tensor(int64)", [None, None]), "image_features": rows, "audio_features": rows},
+            {"inputs_embeds": ("tensor(float)", [None, None, package.hidden_size])},
+        )
+
+    @staticmethod
+    def _open_text(package: PackageInfo, threads: int) -> ort.InferenceSession:
+        names = [f"{i}.{of}" for i in range(package.layers) for of in ("key", "value")]
+        cache = ("tensor(float)", [None, package.kv_heads, None, package.head_size])
+        return open_graph(
+            package.path / package.graphs["text"],
+            threads,
+            {
+                "inputs_embeds": ("tensor(float)", [None, None, package.hidden_size]),
+                "attention_mask": ("tensor(int64)", [None, None]),
+                **{f"past_key_values.{name}": cache for name in names},
+            },
+            {
+                "logits": ("tensor(float)", [None, None, package.vocab_size]),
+                **{f"present.{name}": cache for name in names},
+            },
+        )
+
     def _bind(self, name: str, array: NDArray[np.float32] | NDArray[np.int64]) -> None:
         self._binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array))
 
     def _bind_cache(self) -> None:
+        self._binding.clear_binding_inputs()
         self._binding.clear_binding_outputs()
         self._binding.bind_output("logits", "cpu")
         for i, value in enumerate(self.cache.values):
             name = f"{i // 2}.{'value' if i % 2 else 'key'}"
             self._binding.bind_ortvalue_input(f"past_key_values.{name}", value)
             self._binding.bind_ortvalue_output(f"present.{name}", value)
-
-
-def _check_fit(text: ort.InferenceSession, package: PackageInfo) -> None:
-    """Raise PackageError if the graph doesn't take what genai_config.json says, in float32."""
-    cache = ("tensor(float)", [package.kv_heads, package.head_size])
-    wanted = {
-        "inputs_embeds": ("tensor(float)", [package.hidden_size]),
-        "attention_mask": ("tensor(int64)", []),
-        **{f"past_key_values.{i}.{of}": cache for i in range(package.layers) for of in ("key", "value")},
-    }
-    found = {
-        value.name: (value.type, [n for n in value.shape[1:] if isinstance(n, int)])
-        for value in text.get_inputs()
-    }
-    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-    if wrong:
-        raise PackageError(
-            f"{package.graphs['text']} does not fit genai_config.json: {wrong[0]} should be "
-            f"{wanted.get(wrong[0])}, and is {found.get(wrong[0])}.",
-            "Aside runs packages for the CPU, in float32: build or fetch one of these.",
-        )

@@ -12,7 +12,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from assistant.engine.protocol import Clip, Picture
-from assistant.engine.runtime import Feeds, Runner, open_graph
+from assistant.engine.runtime import Feeds, Port, Runner, open_graph
 from assistant.engine.timeline import Media
 from models.errors import EngineError
 from models.frontend import ClipInputs, FrontEnd, PictureInputs
@@ -23,6 +23,26 @@ Features = NDArray[np.float32]
 # The projection of sound that goes with each adapter mode, as a mode that stands for it: with a picture in
 # the conversation, clips go through the vision projection.
 _PROJECTION: Final = {0: 2, 1: 3, 2: 2, 3: 3}
+_PORTS: Final[dict[str, tuple[dict[str, Port], str]]] = {
+    "vision": (
+        {
+            "pixel_values": ("tensor(float)", [None, None, 3, 448, 448]),
+            "image_attention_mask": ("tensor(float)", [None, None, 32, 32]),
+            "image_sizes": ("tensor(int64)", [None, 2]),
+        },
+        "image_features",
+    ),
+    "speech": (
+        {
+            "audio_embeds": ("tensor(float)", [None, None, 80]),
+            "audio_attention_mask": ("tensor(bool)", [None, None]),
+            "audio_sizes": ("tensor(int64)", [None]),
+            "audio_projection_mode": ("tensor(int64)", [1]),
+        },
+        "audio_features",
+    ),
+}
+"""What each graph takes, and what its output is called."""
 
 
 class FeatureCache:
@@ -50,7 +70,7 @@ class FeatureCache:
 
 
 class Encoders:
-    """The vision and the speech graph, each loaded when it is first needed."""
+    """The vision and the speech graph, each loaded when it is first needed (raises PackageError)."""
 
     def __init__(self, package: PackageInfo, front_end: FrontEnd, threads: int, cache_bytes: int) -> None:
         self._package = package
@@ -119,7 +139,9 @@ class Encoders:
     def _graph(self, name: str) -> ort.InferenceSession:
         if name not in self._graphs:
             path: Path = self._package.path / self._package.graphs[name]
-            self._graphs[name] = open_graph(path, self._threads)
+            inputs, output = _PORTS[name]
+            outputs: dict[str, Port] = {output: ("tensor(float)", [None, self._package.hidden_size])}
+            self._graphs[name] = open_graph(path, self._threads, inputs, outputs)
         return self._graphs[name]
 
 

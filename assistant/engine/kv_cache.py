@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from typing import Final
 
 import numpy as np
@@ -59,3 +60,47 @@ class KVCache:
     def truncate(self, length: int) -> None:
         """Forget all tokens from ``length`` on."""
         self.length = min(self.length, length)
+
+
+class KVCaches:
+    """The cache in use and the one before it, each for what its keys and values were computed under.
+
+    A turn that is forgotten afterwards, such as a transcript, may want another adapter: the conversation's
+    own cache then waits, and is in use again for the next turn.
+    """
+
+    def __init__(self, new: Callable[[], KVCache]) -> None:
+        """``new`` makes an empty cache."""
+        self._new = new
+        self._state: Hashable = None
+        self._waiting: tuple[Hashable, KVCache] | None = None
+        self.current = new()
+
+    def switch(self, state: Hashable, room: Callable[[int], bool]) -> bool:
+        """Use the cache for ``state``; tells whether another one is in use now.
+
+        ``room(tokens)`` tells whether memory is left for so many: if not, there is one cache only.
+        """
+        if state == self._state:
+            return False
+        used, left = self.current, self._state
+        if self._waiting is not None and self._waiting[0] == state:
+            self.current, self._waiting = self._waiting[1], (left, used)
+        else:
+            self._waiting = None  # before a third one comes
+            if used.length and room(used.length):
+                self.current, self._waiting = self._new(), (left, used)
+            else:
+                used.truncate(0)
+        self._state = state
+        return self.current is not used
+
+    def truncate(self, length: int) -> None:
+        """Forget all tokens from ``length`` on: the conversation has been rewound."""
+        self.current.truncate(length)
+        if self._waiting is not None:
+            self._waiting[1].truncate(length)
+
+    def drop_waiting(self) -> None:
+        """Give back the memory of the cache that is not in use."""
+        self._waiting = None

@@ -18,10 +18,13 @@ from typing import Final, Self
 from assistant.engine import wire
 from assistant.engine.child import Child
 from assistant.engine.protocol import (
+    Clip,
     EngineSettings,
     Event,
     Finished,
     GenerateOptions,
+    Picture,
+    Progress,
     Reply,
     Segment,
     Token,
@@ -69,6 +72,7 @@ class EngineProcess:
         self._settings = settings
         self._patience = patience
         self._log: list[Segment] = []
+        self._new: list[int] = []  # places of appends that no reply has worked through yet
         self._number = 0
         self._open: Generator[Event, None, None] | None = None  # the reply that was begun last
         self._child = self._start()
@@ -88,6 +92,7 @@ class EngineProcess:
         """Add to the conversation, all or nothing. Raises ContextError, MediaError or EngineError."""
         self._end_reply()
         self._ask(wire.Append(len(self._log), segments))
+        self._new.append(len(self._log))
         self._log += segments
 
     def generate(
@@ -95,7 +100,8 @@ class EngineProcess:
     ) -> Generator[Event, None, None]:
         """Encode and prefill what is new, then write a reply (see `Session.generate`).
 
-        If the process dies, EngineError is raised and what had been written of this reply is not kept.
+        If the process dies, EngineError is raised and what had been written of this reply is not kept. If it
+        dies while it works through what is new, that is dropped too: the new process would die of it again.
         """
         self._end_reply()
         self._open = self._generate(options, cancel)
@@ -111,12 +117,18 @@ class EngineProcess:
     ) -> Generator[Event, None, None]:
         number = self._send(wire.Generate(len(self._log), options))
         ids: list[int] = []
-        told = over = False
+        told = over = working = False
         try:
             while not over:
-                body = self._answer(number, cancel)
+                try:
+                    body = self._answer(number, cancel)
+                except EngineError as error:
+                    raise self._without_new(error) if working else error from None
                 if isinstance(body, Token):
                     ids.append(body.id)
+                working = isinstance(body, Progress)
+                if ids or (isinstance(body, Finished) and body.reason != "cancelled"):
+                    self._new.clear()
                 over = isinstance(body, Finished | wire.Failed)
                 if over:
                     self._keep(ids)
@@ -125,6 +137,27 @@ class EngineProcess:
         finally:
             if not told and self._child.ended is None:  # the caller lost interest
                 self._drain(number, ids)
+
+    def _without_new(self, error: EngineError) -> EngineError:
+        """Drop what the process died of, and say so.
+
+        Most likely that is the new picture or recording, in an encoder: what was appended with it and after
+        it goes. Without any, the last that was appended goes.
+        """
+        suspects = [
+            place
+            for place, end in zip(self._new, [*self._new[1:], len(self._log)], strict=True)
+            if any(isinstance(segment, Picture | Clip) for segment in self._log[place:end])
+        ]
+        if not self._new:
+            return error
+        place = suspects[0] if suspects else self._new[-1]
+        del self._log[place:]
+        self._new = [start for start in self._new if start < place]
+        return EngineError(
+            error.what,
+            "What was new in the conversation is dropped: restart the engine and go on without it.",
+        )
 
     def mark(self) -> int:
         """The present place in the conversation."""
@@ -135,10 +168,14 @@ class EngineProcess:
         self._end_reply()
         check_mark(mark, len(self._log))
         del self._log[mark:]
+        self._new = [start for start in self._new if start < mark]
         self._ask(wire.Rewind(mark))
 
     def restart(self) -> None:
-        """End the process, start a new one, give it the conversation. Raises EngineError, PackageError."""
+        """End the process, start a new one, give it the conversation. Raises EngineError, PackageError.
+
+        `mark` tells where the conversation stands: what a process died of is not in it any more.
+        """
         self._child.kill()
         self._child.stop()
         with contextlib.suppress(EngineError):  # the iterator of a reply must not wait for the new process

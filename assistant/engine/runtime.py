@@ -3,55 +3,35 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 import numpy as np
 import onnxruntime as ort
-import psutil
 from numpy.typing import NDArray
 
-from models.errors import Cancelled, ContextError, EngineError, PackageError
-from models.package import PackageInfo
+from models.errors import Cancelled, EngineError, PackageError
 
 Feeds = Mapping[str, NDArray[Any]]
 
 _POLL: Final = 0.01  # seconds between looks at `cancel` while a graph runs
-_SPARE: Final = 128 * 2**20  # bytes for everything but the weights
 _GIVE_BACK: Final = ("memory.enable_memory_arena_shrinkage", "cpu:0")
 
 
-def check_memory(package: PackageInfo) -> None:
-    """Raise EngineError if the language model doesn't fit into the memory that is free now."""
-    names = [package.graphs[graph] for graph in ("text", "embedding")]
-    needed = sum(size for name, size in package.files.items() if name.startswith(tuple(names)))
-    free = psutil.virtual_memory().available
-    if needed + _SPARE > free:
-        raise EngineError(
-            f"The model {package.name} needs {(needed + _SPARE) / 2**30:.1f} GB of memory, "
-            f"{free / 2**30:.1f} GB are free.",
-            "Close other programs, or use a smaller model.",
-        )
+Port = tuple[str, list[int | None]]
+"""Element type, and length of each axis; None is any length."""
 
 
-def check_room(needed: int) -> None:
-    """Raise ContextError if so many bytes more, for keys and values, are not free now."""
-    free = psutil.virtual_memory().available
-    if needed + _SPARE > free:
-        raise ContextError(
-            f"The conversation needs {(needed + _SPARE) / 2**30:.1f} GB of memory, "
-            f"{free / 2**30:.1f} GB are free.",
-            "Close other programs, leave out a picture or a recording, or start a new conversation.",
-        )
+def open_graph(
+    path: Path, threads: int, inputs: Mapping[str, Port], outputs: Mapping[str, Port]
+) -> ort.InferenceSession:
+    """Load one graph of a checked package on the CPU.
 
-
-def open_graph(path: Path, threads: int) -> ort.InferenceSession:
-    """Load one graph of a checked package on the CPU. Raises PackageError if onnxruntime refuses it.
-
-    Its threads wait by spinning while a graph runs and sleep as soon as the run is over: an idle engine costs
-    nothing.
+    Raises PackageError if onnxruntime refuses it, or if the inputs that it must get or its outputs are others
+    than these, which follow from genai_config.json. Its threads wait by spinning while a graph runs and sleep
+    as soon as the run is over: an idle engine costs nothing.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -59,11 +39,37 @@ def open_graph(path: Path, threads: int) -> ort.InferenceSession:
     options.log_severity_level = 3  # errors; warnings about weights shared between graphs help nobody
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no common base
         raise PackageError(
             f"The graph {path.name} can't be loaded: {error}", "Build the package again, or fetch it again."
         ) from error
+    for wanted, found in ((inputs, session.get_inputs()), (outputs, session.get_outputs())):
+        _check_fit(path.name, wanted, {value.name: (value.type, value.shape) for value in found})
+    return session
+
+
+def _check_fit(graph: str, wanted: Mapping[str, Port], found: Mapping[str, tuple[str, list[Any]]]) -> None:
+    """Raise PackageError if a graph's inputs or outputs are not those wanted; its axes may be symbolic."""
+    for name in sorted(wanted.keys() | found.keys()):
+        kind, axes = wanted.get(name, ("nothing", []))
+        its_kind, its_axes = found.get(name, ("nothing", []))
+        same = len(axes) == len(its_axes) and all(
+            mine is None or not isinstance(its, int) or its == mine
+            for mine, its in zip(axes, its_axes, strict=True)
+        )
+        if kind != its_kind or not same:
+            raise PackageError(
+                f"{graph} does not fit genai_config.json: {name} should be {_described(kind, axes)}, and is "
+                f"{_described(its_kind, its_axes)}.",
+                "Aside runs packages for the CPU, in float32: build or fetch one of these.",
+            )
+
+
+def _described(kind: str, axes: Sequence[int | str | None]) -> str:
+    """A port in words: ``float [?, 3072]``."""
+    lengths = ", ".join(str(axis) if isinstance(axis, int) else "?" for axis in axes)
+    return f"{kind.removeprefix('tensor(').rstrip(')')} [{lengths}]" if axes else kind
 
 
 class Runner:

@@ -2,7 +2,8 @@
 
 Only what is new is computed. Keys and values are kept from turn to turn; they hold for one adapter and one
 set of RoPE factors, so when either changes, the conversation is computed once more, from the encoder
-results that are kept as well. `Statistics` tells what was reused and what was not.
+results that are kept as well. The keys and values before the change wait, in case that it is taken back.
+`Statistics` tells what was reused and what was not.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from assistant.engine import prompt
 from assistant.engine.decoder import Decoder
 from assistant.engine.encoders import Encoders, Features
+from assistant.engine.memory import check_memory, check_room, has_room
 from assistant.engine.protocol import (
     Clip,
     Control,
@@ -39,7 +41,7 @@ from assistant.engine.protocol import (
     Text,
     Token,
 )
-from assistant.engine.runtime import Runner, check_memory, check_room
+from assistant.engine.runtime import Runner
 from assistant.engine.sampling import RepetitionGuard, Sampler
 from assistant.engine.timeline import Media, Piece, Timeline, Words
 from models import package as packages
@@ -86,7 +88,7 @@ class LocalSession:
     def __init__(self, package: Path, settings: EngineSettings = _DEFAULTS) -> None:
         """Check and load a package. Raises PackageError, or EngineError without enough memory."""
         self.package = packages.check(package)
-        check_memory(self.package)
+        check_memory(self.package, settings)
         self._settings = settings
         self._own = _own_adapter(self.package, settings.adapter)
         self.limit = min(self.package.context_length, settings.context_limit or self.package.context_length)
@@ -95,7 +97,6 @@ class LocalSession:
         self._decoder = Decoder(self.package, settings.threads, self.limit)
         self._names = self._control_names()
         self._timeline = Timeline()
-        self._state: tuple[str, bool] | None = None  # what the cache was computed under
         self._computed = 0  # tokens that were computed at some time, under whatever
         self._seconds: dict[str, float] = defaultdict(float)
         self._open: Generator[Event, None, None] | None = None  # the reply that was begun last
@@ -116,7 +117,9 @@ class LocalSession:
                 f"The conversation would have {total:,} tokens, but there is room for {self.limit:,}.",
                 "Shorten the text, leave out a picture or a recording, or start a new conversation.",
             )
-        check_room(self.package.kv_bytes(max(0, total - self._decoder.cache.touched)))
+        if not self._room(total - self._decoder.cache.touched):
+            self._decoder.save_memory()
+            check_room(self.package.kv_bytes(total - self._decoder.cache.touched))
         self._timeline.extend(pieces)
 
     def generate(
@@ -157,7 +160,7 @@ class LocalSession:
         """Forget everything after ``mark``. Costs nothing until the next reply."""
         self._end_reply()
         self._timeline.rewind(mark)
-        self._decoder.cache.truncate(self._timeline.length)
+        self._decoder.rewind(self._timeline.length)
         self._computed = min(self._computed, self._timeline.length)
 
     def close(self) -> None:
@@ -191,6 +194,10 @@ class LocalSession:
                 with self._timed("preprocess"):
                     return self._encoders.prepare(segment)
 
+    def _room(self, tokens: int) -> bool:
+        """Tell whether memory is left for the keys and values of so many tokens more."""
+        return has_room(self.package.kv_bytes(max(0, tokens)))
+
     def _control_names(self) -> dict[int, str]:
         names = {}
         for name in prompt.NAMED:
@@ -204,13 +211,12 @@ class LocalSession:
 
     def _prefill(self, work: _Work) -> Generator[Event, None, Logits]:
         """Bring the cache up to the end of the conversation; returns the logits that follow it."""
-        timeline, cache, ledger = self._timeline, self._decoder.cache, work.ledger
+        timeline, ledger = self._timeline, work.ledger
         total = timeline.length
         long = total > self.package.original_max_position_embeddings
         state = (_own_validity(work.mode) if self._own else _adapter(work.mode), long)
-        if state != self._state:
-            cache.truncate(0)
-            self._state = state
+        self._decoder.switch(state, self._room)
+        cache = self._decoder.cache
         cache.truncate(total - 1)  # the last token always runs: its logits are wanted
         start = cache.length
         writing = ledger.generated > 0
