@@ -63,8 +63,7 @@ class Aside:
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            **settings,
+            **{"stderr": subprocess.PIPE, **settings},
         )
 
     def __call__(self, *words: object, typed: str = "", timeout: float = 120, **settings: Any) -> Result:

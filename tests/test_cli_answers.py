@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 from command import Aside
+from engine_package import small_package
 from PIL import Image
 from virtual_audio import espeak
 
@@ -82,6 +83,30 @@ def test_the_answer_is_spoken_into_a_file(files: Aside) -> None:
     assert np.abs(samples).max() > 0.05
 
 
+def test_the_translation_is_spoken_into_a_file(files: Aside) -> None:
+    result = files("translate", "--to", "German", "--say-to", "german.wav", "--json", "question.wav")
+    assert result.code == 0, result.err
+    assert "Spoken into german.wav" in result.err
+    assert any(c.isalnum() for c in result.json["translation"])
+    assert np.abs(soundfile.read(files.path("german.wav"))[0]).max() > 0.05
+    both = files("translate", "--to", "German", "--say", "--say-to", "german.wav", "question.wav")
+    assert "not allowed with argument --say" in both.complaint()
+
+
+def test_a_users_own_adapter_is_chosen_by_name(files: Aside, tmp_path: Path) -> None:
+    styled = Aside(files.folder, small_package(tmp_path / "styled", own="style"))
+    options = ("--tools", "off", "--max-tokens", "12")
+    plain = styled("ask", *options, "Hello there").out
+    own = styled("ask", *options, "--adapter", "style", "Hello there")
+    assert own.code == 0, own.err
+    assert own.out != plain
+    heard = styled("transcribe", "question.wav").out
+    assert styled("transcribe", "--adapter", "style", "question.wav").out != heard
+    refused = styled("ask", "--adapter", "mine", "Hello").complaint()
+    assert "no adapter called mine" in refused
+    assert "style" in refused
+
+
 def test_several_turns_keep_the_conversation(files: Aside) -> None:
     typed = "Hello\n/image red.png\nWhat is this?\n/image nothing.png\n/audio question.wav\n"
     typed += "/new\nHello\n/quit\nnever\n"
@@ -92,6 +117,7 @@ def test_several_turns_keep_the_conversation(files: Aside) -> None:
     first = files("ask", "--tools", "off", "--max-tokens", "6", "Hello").out
     assert result.out.startswith(first)
     assert result.out.endswith(first), "/new forgets"
+    assert "ask with /mic or /audio FILE; /image FILE adds" in files("ask", "--interactive", typed="/a").err
 
 
 def test_a_wrong_file_keeps_the_pictures_that_wait(files: Aside) -> None:

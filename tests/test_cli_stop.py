@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 from command import Aside
@@ -72,6 +74,29 @@ def test_json_is_complete_after_a_stop(endless: Aside) -> None:
     assert len(result["transcripts"]) == 1
 
 
+@pytest.mark.parametrize(
+    "words", [("ask", "--transcript", "--audio", "question.wav", *LONG), ("demo",)], ids=["ask", "demo"]
+)
+def test_a_stop_while_it_listens_still_gives_json(endless: Aside, words: tuple[str, ...]) -> None:
+    espeak("what colour is the circle " * 30, endless.path("question.wav"))
+    master, terminal = pty.openpty()
+    with endless.start(*words, "--json", start_new_session=True, stderr=terminal) as process:
+        os.close(terminal)
+        shown = b""
+        while b"Listening" not in shown:
+            shown += os.read(master, 1000)
+        code, out, _, _ = interrupt(process)
+    os.close(master)
+    assert code == 130
+    result = json.loads(out)
+    assert result["reason"] == "cancelled"
+    if words[0] == "ask":
+        assert result["statistics"]["prefilled"] == 0, "the question was not asked"
+        assert len(result["transcripts"]) == 1
+    else:
+        assert "transcript" in result
+
+
 def test_what_was_spoken_until_then_is_kept(endless: Aside) -> None:
     words = ("ask", "--say-to", "answer.wav", *LONG)
     with endless.start(*words, start_new_session=True) as process:
@@ -81,6 +106,22 @@ def test_what_was_spoken_until_then_is_kept(endless: Aside) -> None:
     assert code == 130, err
     assert soundfile.info(endless.path("answer.wav")).frames > 0
     assert not list(endless.folder.glob("*.part"))
+
+
+def test_a_conversation_goes_on_after_the_engine_died(aside: Aside) -> None:
+    with aside.start("ask", "--interactive", "--tools", "off", "--max-tokens", "5") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("Hello\n")
+        process.stdin.flush()
+        first = process.stdout.readline()
+        (engine,) = psutil.Process(process.pid).children()
+        engine.kill()
+        out, err = process.communicate("Are you there?\n/new\nHello\n", timeout=60)
+    assert process.returncode == 0, err
+    assert "ended (code -9)" in err
+    assert "The engine has been started again." in err
+    assert out.endswith(first)
 
 
 def test_while_it_starts(aside: Aside) -> None:

@@ -122,6 +122,24 @@ def test_a_reply_into_a_file(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["reply.wav"]
 
 
+def test_a_narrator_does_not_wait_for_a_slow_disk(tmp_path: Path) -> None:
+    class SlowFile(FileSpeaker):
+        writing = threading.Event()
+
+        def play(self, sound: Sound) -> None:
+            self.writing.set()
+            time.sleep(1.5)
+            super().play(sound)
+
+    with Voice() as voice, SlowFile(tmp_path / "a.wav") as sink:
+        with Narrator(voice, sink) as narrator:
+            narrator.push("One sentence. Another one.")
+            assert sink.writing.wait(30)
+            start = time.monotonic()
+        assert time.monotonic() - start < 1
+        narrator._thread.join()
+
+
 def test_a_file_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="can't be written"):
         FileSpeaker(tmp_path / "no folder" / "a.wav")

@@ -13,11 +13,12 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assistant.cli import conversation, inputs, options
-from assistant.cli.console import STOPPED, Output, complain, note, stoppable
+from assistant.cli import conversation, inputs, options, speaking
+from assistant.cli.console import STOPPED, Output, complain, note, put, stoppable
 from assistant.engine import prompt
-from assistant.engine.protocol import Clip, GenerateOptions, Session
-from models.errors import AsideError, Cancelled, MediaError
+from assistant.engine.process import EngineProcess
+from assistant.engine.protocol import Clip, GenerateOptions
+from models.errors import AsideError, Cancelled, EngineError, MediaError
 from models.prompts import SYSTEM_PROMPT, TOOLS
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ _EXAMPLES = """  aside ask "What can you do?"
 
 Words without an option are the question and come after everything else."""
 _CHAT_HELP = (
-    "Type a question. /image FILE, /audio FILE and /mic add to it, /new begins anew, /quit or Ctrl-D ends."
+    "Type a question, or ask with /mic or /audio FILE; /image FILE adds a picture to the next one. "
+    "/new begins anew, /quit or Ctrl-D ends."
 )
 
 
@@ -41,7 +43,7 @@ _CHAT_HELP = (
 class _Chat:
     """What all turns of one conversation share."""
 
-    session: Session
+    session: EngineProcess
     generate: GenerateOptions
     tools: bool
     system: str
@@ -64,8 +66,8 @@ def ask(arguments: Sequence[str]) -> int:
     with ExitStack() as stack:
         path = options.find_package(given.model)
         loaded = inputs.load(parts)  # before the model, so that a wrong name costs no wait
-        narrator = _narration(given, stack)
-        session = stack.enter_context(conversation.open_model(path))
+        narrator = speaking.narration(given, stack)
+        session = stack.enter_context(conversation.open_model(path, given.adapter))
         chat = _Chat(
             session,
             GenerateOptions(
@@ -92,15 +94,37 @@ def ask(arguments: Sequence[str]) -> int:
 
 
 def _turn(chat: _Chat, parts: list[prompt.Part]) -> int:
-    """Ask and show the answer; returns the exit code."""
+    """Ask and show the answer; returns the exit code. Raises Cancelled if the question was not even asked."""
     heard: list[str] = []
+    answer, failure = conversation.Answer(), None
     started = time.monotonic()
-    with ExitStack() as stack, stoppable() as cancel:
-        if chat.transcribe:
-            for clip in (part for part in parts if isinstance(part, Clip)):
-                heard.append(conversation.transcript(chat.session, clip, cancel))
+    with stoppable() as cancel:
+        for clip in (part for part in parts if chat.transcribe and isinstance(part, Clip)):
+            if not cancel.is_set():
+                heard.append(conversation.transcript(chat.session, clip, cancel).text)
                 note(f"Heard: {heard[-1]}")
-        chat.session.append(*conversation.question(*parts))
+        unasked = cancel.is_set()
+        if not unasked:
+            answer, failure = _answer(chat, parts, cancel)
+        stopped = answer.reason == "cancelled" or cancel.is_set()
+    result = answer.summary() | ({"transcripts": heard} if chat.transcribe else {})
+    result["statistics"]["wall"] = round(time.monotonic() - started, 4)
+    chat.output.json(result)
+    if unasked:
+        raise Cancelled("Listening was stopped.")
+    _explain(answer.reason)
+    if failure is not None:
+        complain(failure)
+        return 2
+    return STOPPED if stopped else 0
+
+
+def _answer(
+    chat: _Chat, parts: list[prompt.Part], cancel: threading.Event
+) -> tuple[conversation.Answer, AsideError | None]:
+    """Ask, and show and speak the answer; the failure to speak never spoils it."""
+    chat.session.append(*conversation.question(*parts))
+    with ExitStack() as stack:
         narrator = stack.enter_context(chat.narrator()) if chat.narrator else None
 
         def show(text: str) -> None:
@@ -112,29 +136,7 @@ def _turn(chat: _Chat, parts: list[prompt.Part]) -> int:
         for call in answer.calls:
             chat.output.line(f"→ {conversation.describe_call(call)}")
         chat.output.end()
-        failure = _spoken(narrator, answer.reason == "cancelled", cancel)
-    stopped = answer.reason == "cancelled" or cancel.is_set()
-    result = answer.summary() | ({"transcripts": heard} if chat.transcribe else {})
-    result["statistics"]["wall"] = round(time.monotonic() - started, 4)
-    chat.output.json(result)
-    _explain(answer.reason)
-    if failure is not None:
-        complain(failure)
-        return 2
-    return STOPPED if stopped else 0
-
-
-def _spoken(narrator: Narrator | None, stopped: bool, cancel: threading.Event) -> AsideError | None:
-    """Wait until the answer is spoken; the failure to speak, which never spoils the answer."""
-    if narrator is None or stopped:
-        return None
-    try:
-        narrator.finish(cancel)
-    except Cancelled:
-        return None
-    except AsideError as error:
-        return error
-    return None
+        return answer, speaking.finish(narrator, cancel)
 
 
 def _explain(reason: str) -> None:
@@ -158,8 +160,7 @@ def _interactive(chat: _Chat, answered: bool) -> int:
     waiting: list[prompt.Part] = []
     while True:
         if shown:
-            sys.stderr.write("> ")
-            sys.stderr.flush()
+            put("> ", sys.stderr)
         line = sys.stdin.readline()
         if not line:
             return 0
@@ -196,32 +197,20 @@ def _interactive(chat: _Chat, answered: bool) -> int:
                 answered = True
             except (AsideError, KeyboardInterrupt):
                 with suppress(AsideError):  # the first failure is the one to tell
-                    chat.session.rewind(here)  # half a turn would stay in the conversation
+                    chat.session.rewind(min(here, chat.session.mark()))  # or half a turn would stay
                 raise
         except (Cancelled, KeyboardInterrupt):  # stops what was going on, not the conversation
             note("")
+        except EngineError as error:
+            complain(error)
+            chat.session.restart()
+            note("The engine has been started again. Go on.")
         except AsideError as error:  # what was attached before stays
             complain(error)
 
 
 def _system(chat: _Chat) -> list[Any]:
     return prompt.system(TOOLS if chat.tools else (), chat.system)
-
-
-def _narration(given: argparse.Namespace, stack: ExitStack) -> Callable[[], Narrator] | None:
-    """How to speak answers, if they shall be spoken. Starts the voice, which takes a moment."""
-    if not given.say and not given.say_to:
-        return None
-    from assistant.voice.speaker import FileSpeaker, SoundSink, Speaker
-    from assistant.voice.speech import Narrator, Voice
-
-    sink: SoundSink
-    if given.say_to:
-        sink = stack.enter_context(FileSpeaker(Path(given.say_to)))
-    else:
-        sink = stack.enter_context(Speaker())
-    voice = stack.enter_context(Voice())
-    return lambda: Narrator(voice, sink)
 
 
 def _read(arguments: Sequence[str]) -> argparse.Namespace:
@@ -239,8 +228,7 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
     )
     ordered.add_argument("--mic", action=options.Ordered, nargs=0, help="listen to the microphone")
     answer = parser.add_argument_group("the answer")
-    answer.add_argument("--say", action="store_true", help="speak it")
-    answer.add_argument("--say-to", metavar="FILE", help="speak it into a WAV file")
+    speaking.add_say(answer, "it")
     answer.add_argument("--transcript", action="store_true", help="show what was understood of recordings")
     options.add_json(answer)
     answer.add_argument(
@@ -276,10 +264,9 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
     talk.add_argument("--system", metavar="TEXT", default=SYSTEM_PROMPT, help="instead of the system prompt")
     talk.add_argument("--tools", choices=("on", "off"), default="on", help="whether tools may be called")
     options.add_model(talk)
+    options.add_adapter(talk)
     parser.set_defaults(parts=[])
     given = options.words_after(parser, arguments)
-    if given.say and given.say_to:
-        parser.error("--say and --say-to exclude each other")
     if given.interactive and given.json:
         parser.error("--json gives one object, --interactive has several turns")
     return given

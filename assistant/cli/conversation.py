@@ -15,6 +15,7 @@ from assistant.engine import prompt
 from assistant.engine.process import EngineProcess
 from assistant.engine.protocol import (
     Clip,
+    EngineSettings,
     Finished,
     GenerateOptions,
     Progress,
@@ -25,7 +26,6 @@ from assistant.engine.protocol import (
     Token,
 )
 from models import package
-from models.errors import Cancelled
 from models.prompts import TRANSCRIBE
 
 _STAGES = {"start": "Starting", "vision": "Looking", "speech": "Listening", "prefill": "Reading"}
@@ -65,12 +65,12 @@ class Answer:
         }
 
 
-def open_model(path: Path) -> EngineProcess:
-    """Start the engine. Raises PackageError, EngineError."""
+def open_model(path: Path, adapter: str | None = None) -> EngineProcess:
+    """Start the engine, with a user's own adapter of the package. Raises PackageError, EngineError."""
     Status.show("Starting the model …")
     package.check(path)
     try:
-        return EngineProcess(path)
+        return EngineProcess(path, EngineSettings(adapter=adapter))
     finally:
         Status.clear()
 
@@ -112,18 +112,14 @@ def reply(
     return answer
 
 
-def transcript(session: Session, clip: Clip, cancel: threading.Event) -> str:
-    """What is said in a clip, found out in a turn that the conversation then forgets.
-
-    Raises Cancelled.
-    """
+def transcript(session: Session, clip: Clip, cancel: threading.Event) -> Answer:
+    """What is said in a clip, found out in a turn that the conversation then forgets."""
     here = session.mark()
     session.append(*prompt.user(clip, TRANSCRIBE), *prompt.assistant())
     heard = reply(session, transcribing(clip), lambda _: None, cancel)
     session.rewind(here)
-    if heard.reason == "cancelled":
-        raise Cancelled("Listening was stopped.")
-    return heard.text.strip()
+    heard.text = heard.text.strip()
+    return heard
 
 
 def transcribing(clip: Clip) -> GenerateOptions:

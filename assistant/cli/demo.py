@@ -6,12 +6,13 @@ espeak-ng's voice en-us+f3 at 150 words a minute, a voice that training never he
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from assistant.cli import conversation, inputs, options
+from assistant.cli import conversation, inputs, options, speaking
 from assistant.cli.console import STOPPED, Output, complain, stoppable
 from assistant.engine import prompt
 from assistant.engine.protocol import GenerateOptions
@@ -44,42 +45,48 @@ def demo(arguments: Sequence[str]) -> int:
     output.line()
     times: dict[str, float] = {}
     started = time.monotonic()
+    answer, spoken = conversation.Answer(), None
     with conversation.open_model(path) as session, stoppable() as cancel:
         times["start"] = time.monotonic() - started
-        heard, times["listen"] = _timed(lambda: conversation.transcript(session, clip, cancel))
-        _show(output, "heard", heard, times["listen"])
-        output.text(f"  {'answer':<10}")
-        session.append(*prompt.system(), *conversation.question(picture, clip))
-        answer = conversation.reply(session, GenerateOptions(max_tokens=200), output.text, cancel)
-        times["answer"] = answer.seconds
-        output.line(
-            f"  {'':<10}({_seconds(answer.seconds)}, first word after {_seconds(answer.first_token)})"
-        )
-        if answer.reason == "cancelled":
-            return STOPPED
-    spoken, times["speak"] = _timed(lambda: _spoken(answer.text, out / "answer.wav"))
+        heard = conversation.transcript(session, clip, cancel)
+        times["listen"] = heard.seconds
+        _show(output, "heard", heard.text, heard.seconds)
+        if not cancel.is_set():
+            output.text(f"  {'answer':<10}")
+            session.append(*prompt.system(), *conversation.question(picture, clip))
+            answer = conversation.reply(session, GenerateOptions(max_tokens=200), output.text, cancel)
+            times["answer"] = answer.seconds
+            took = f"({_seconds(answer.seconds)}, first word after {_seconds(answer.first_token)})"
+            output.line(f"  {'':<10}{took}")
+        if not cancel.is_set():
+            started = time.monotonic()
+            spoken = _spoken(answer.text, out / "answer.wav", cancel)
+            times["speak"] = time.monotonic() - started
     if isinstance(spoken, AsideError):
         complain(spoken)
-    else:
+    elif spoken is not None:
         _show(output, "spoken", f"{out / 'answer.wav'} ({spoken:.1f} s of sound)", times["speak"])
-    output.line()
-    output.line(f"Starting the model took {_seconds(times['start'])}. Ask it yourself:")
-    output.line(f'  aside ask --image {PICTURE} "What colour is the circle?"')
+    if not cancel.is_set():
+        output.line()
+        output.line(f"Starting the model took {_seconds(times['start'])}. Ask it yourself:")
+        output.line(f'  aside ask --image {PICTURE} "What colour is the circle?"')
     output.json(
         answer.summary()
         | {
             "model": given.model,
-            "transcript": heard,
+            "transcript": heard.text,
             "picture": str(PICTURE),
             "question": str(QUESTION),
-            "spoken": None if isinstance(spoken, AsideError) else str(out / "answer.wav"),
+            "spoken": str(out / "answer.wav") if isinstance(spoken, float) else None,
             "seconds": {stage: round(value, 3) for stage, value in times.items()},
         }
     )
+    if cancel.is_set():
+        return STOPPED
     return 2 if isinstance(spoken, AsideError) else 0
 
 
-def _spoken(text: str, path: Path) -> float | AsideError:
+def _spoken(text: str, path: Path, cancel: threading.Event) -> float | AsideError:
     """Speak into a file; the seconds of sound, or why it failed."""
     from assistant.voice.speaker import FileSpeaker
     from assistant.voice.speech import Narrator, Voice
@@ -87,16 +94,12 @@ def _spoken(text: str, path: Path) -> float | AsideError:
     try:
         with FileSpeaker(path) as sink, Voice() as voice, Narrator(voice, sink) as narrator:
             narrator.push(text)
-            narrator.finish()
+            failure = speaking.finish(narrator, cancel)
+            if failure is not None:
+                raise failure
             return sink.seconds
     except AsideError as error:
         return error
-
-
-def _timed(work: Any) -> tuple[Any, float]:
-    started = time.monotonic()
-    result = work()
-    return result, time.monotonic() - started
 
 
 def _show(output: Output, name: str, text: str, seconds: float | None = None) -> None:

@@ -96,6 +96,9 @@ def _libraries() -> Finding:
 def _model(name: str) -> Iterator[Finding]:
     import psutil
 
+    from assistant.engine import memory
+    from assistant.engine.protocol import EngineSettings
+
     Status.show("Comparing checksums …")
     try:
         info = package.check(options.find_package(name), full=True)
@@ -104,12 +107,10 @@ def _model(name: str) -> Iterator[Finding]:
         return
     about = f"{info.name}, {info.bytes / 1e6:,.0f} MB, complete and unchanged, in {info.path}"
     yield Finding("model", "ok", about)
-    memory = psutil.virtual_memory()
-    needed = info.bytes * 1.3 + info.kv_bytes(min(info.context_length, 4096)) + 400e6
-    known = (
-        f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free, about {needed / 1e9:.1f} needed"
-    )
-    if memory.available < needed:
+    free, needed = memory.free(), memory.needed(info, EngineSettings())
+    total = psutil.virtual_memory().total
+    known = f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free, about {needed / 1e9:.1f} needed"
+    if free < needed:
         yield Finding("memory", "missing", known, "Close other programs or use a smaller model.")
     else:
         yield Finding("memory", "ok", f"{known}; {psutil.cpu_count(logical=False) or '?'} processor cores")

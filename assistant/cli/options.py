@@ -72,6 +72,15 @@ def add_model(options: Options) -> None:
     )
 
 
+def add_adapter(options: Options) -> None:
+    """--adapter."""
+    options.add_argument(
+        "--adapter",
+        metavar="NAME",
+        help="your own LoRA of the package, in place of its adapters for pictures and sound",
+    )
+
+
 def add_json(options: Options) -> None:
     """--json."""
     options.add_argument("--json", action="store_true", help="print one JSON object at the end instead")

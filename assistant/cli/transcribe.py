@@ -6,17 +6,18 @@ import argparse
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Any
 
-from assistant.cli import conversation, inputs, options
-from assistant.cli.console import STOPPED, Output, Status, stoppable
+from assistant.cli import conversation, inputs, options, speaking
+from assistant.cli.console import STOPPED, Output, Status, complain, note, stoppable
 from assistant.engine import prompt
 from assistant.engine.protocol import Clip, Session
 from models import package
-from models.errors import MediaError
+from models.errors import AsideError, MediaError
 from models.prompts import LANGUAGES, SEPARATOR, TRANSCRIBE, transcribe_and_translate
 from models.prompts import translate as translation_of
 
@@ -24,7 +25,8 @@ _TRANSCRIBE = """  aside transcribe interview.mp3
   aside transcribe --mic
   aside transcribe lecture.flac --json > lecture.json"""
 _TRANSLATE = """  aside translate --to German speech.ogg
-  aside translate --to French --mic"""
+  aside translate --to French --mic
+  aside translate --to Spanish speech.ogg --say"""
 
 
 @dataclass
@@ -41,6 +43,7 @@ class _Piece:
 class _Result:
     pieces: list[_Piece] = field(default_factory=list)
     stopped: bool = False
+    failure: AsideError | None = None  # to speak
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class _Work:
 
 
 _Handle = Callable[[_Work, Clip, _Piece], bool]
+_Finish = Callable[[Event], AsideError | None]
 
 
 def transcribe(arguments: Sequence[str]) -> int:
@@ -73,11 +77,22 @@ def translate(arguments: Sequence[str]) -> int:
     """Run `aside translate`; returns the exit code."""
     given = _read("translate", "Write down what is said, and translate it.", _TRANSLATE, arguments)
     output = Output(given.json)
+    with ExitStack() as stack:
+        narration = speaking.narration(given, stack, given.to)
+        narrator = stack.enter_context(narration()) if narration else None
 
-    def handle(work: _Work, clip: Clip, piece: _Piece) -> bool:
-        return _translated(given.to, work, clip, piece)
+        def show(text: str) -> None:
+            output.text(text)
+            if narrator is not None:
+                narrator.push(text)
 
-    result = _run(given, output, handle)
+        def handle(work: _Work, clip: Clip, piece: _Piece) -> bool:
+            return _translated(given.to, show, work, clip, piece)
+
+        def finish(cancel: Event) -> AsideError | None:
+            return speaking.finish(narrator, cancel)
+
+        result = _run(given, output, handle, finish)
     output.json(
         {
             "to": given.to,
@@ -87,17 +102,24 @@ def translate(arguments: Sequence[str]) -> int:
             "stopped": result.stopped,
         }
     )
+    if result.failure is not None:
+        complain(result.failure)
+        return 2
+    if given.say_to and not result.stopped:
+        note(f"Spoken into {given.say_to}")
     return STOPPED if result.stopped else 0
 
 
-def _run(given: argparse.Namespace, output: Output, handle: _Handle) -> _Result:
+def _run(
+    given: argparse.Namespace, output: Output, handle: _Handle, finish: _Finish = lambda _: None
+) -> _Result:
     """Give every piece that is not silent to ``handle``; it returns False when it was stopped."""
     path = options.find_package(given.model)
     result = _Result()
     pieces = _pieces(given, package.check(path).clip_seconds)
     first = next(pieces)  # before the model, so that a wrong name costs no wait
     at, began = 0.0, time.monotonic()
-    with conversation.open_model(path) as session, stoppable() as cancel:
+    with conversation.open_model(path, given.adapter) as session, stoppable() as cancel:
         session.append(*prompt.system())
         beginning = session.mark()
         work = _Work(session, beginning, output, cancel)
@@ -113,6 +135,8 @@ def _run(given: argparse.Namespace, output: Output, handle: _Handle) -> _Result:
                 break
             speed = at / (time.monotonic() - began)
             Status.show(f"{_clock(at)} heard, {speed:.1f} times as fast as spoken", rare=True)
+        Status.clear()
+        result.failure = finish(cancel)
     Status.clear()
     if not result.pieces:
         name = Path(given.file).name if given.file else "the microphone"
@@ -125,16 +149,16 @@ def _transcribed(work: _Work, clip: Clip, piece: _Piece) -> bool:
     return done
 
 
-def _translated(language: str, work: _Work, clip: Clip, piece: _Piece) -> bool:
-    """Both texts in one reply; from a model that can't do that, in two."""
-    split = _Split(work.output)
+def _translated(language: str, show: Callable[[str], None], work: _Work, clip: Clip, piece: _Piece) -> bool:
+    """Both texts in one reply; from a model that can't do that, in two. ``show`` gets the translation."""
+    split = _Split(work.output, show)
     text, done = _answer(work, clip, transcribe_and_translate(language), split.push)
     if split.found or not done:
         piece.transcript, _, piece.translation = (part.strip() for part in text.partition(SEPARATOR))
         return done
     if not _transcribed(work, clip, piece):
         return False
-    piece.translation, done = _answer(work, clip, translation_of(language), work.output.text)
+    piece.translation, done = _answer(work, clip, translation_of(language), show)
     return done
 
 
@@ -150,22 +174,23 @@ def _answer(work: _Work, clip: Clip, task: str, show: Callable[[str], None]) -> 
 class _Split:
     """Shows a transcript, which is held back until its separator comes, and the translation as it comes."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, show: Callable[[str], None]) -> None:
         self._output = output
+        self._show = show
         self._held = ""
         self.found = False
 
     def push(self, text: str) -> None:
         """The next bit of the reply."""
         if self.found:
-            self._output.text(text)
+            self._show(text)
             return
         self._held += text
         transcript, separator, rest = self._held.partition(SEPARATOR)
         if separator:
             self.found = True
             self._output.line(transcript.strip())
-            self._output.text(rest.lstrip())
+            self._show(rest.lstrip())
 
 
 def _pieces(given: argparse.Namespace, longest: float) -> Iterator[Clip]:
@@ -198,6 +223,7 @@ def _read(command: str, description: str, examples: str, arguments: Sequence[str
         parser.add_argument(
             "--to", required=True, type=_language, metavar="LANGUAGE", help=", ".join(LANGUAGES)
         )
+        speaking.add_say(parser, "the translation")
     parser.add_argument(
         "--piece",
         type=options.number(1, 1800),
@@ -206,6 +232,7 @@ def _read(command: str, description: str, examples: str, arguments: Sequence[str
     )
     options.add_json(parser)
     options.add_model(parser)
+    options.add_adapter(parser)
     given = parser.parse_args(list(arguments))
     if bool(given.file) == given.mic:
         parser.error("give either a file or --mic")

@@ -23,6 +23,7 @@ from models.errors import AsideError, Cancelled, DeviceError
 
 START: Final = 15.0  # s, for the speech engine to start
 DEADLINE: Final = 5.0  # s, and as much again for each 100 characters
+_STOP: Final = 0.5  # s; the voice and a speaker stop within 50 ms, only a disk may take longer
 _INSTALL: Final = (
     "Install one: sudo apt install espeak-ng libespeak-ng1"
     if sys.platform == "linux"
@@ -196,11 +197,11 @@ class Narrator:
             raise self.error
 
     def stop(self) -> None:
-        """Be silent now; what is not yet spoken never will be."""
+        """Be silent now; what is not yet spoken never will be. Takes half a second at most."""
         self._stopped.set()
         self._sink.stop()
         self._waiting.put(None)
-        self._thread.join(2.0)
+        self._thread.join(_STOP)
 
     def _run(self) -> None:
         try:
@@ -214,3 +215,6 @@ class Narrator:
             self._sink.wait(self._stopped)
         except AsideError as error:
             self.error = error
+        except Exception:  # whoever stopped it may have closed the sink meanwhile
+            if not self._stopped.is_set():
+                raise
