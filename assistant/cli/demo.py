@@ -64,7 +64,7 @@ def demo(arguments: Sequence[str]) -> int:
             times["speak"] = time.monotonic() - started
     if isinstance(spoken, AsideError):
         complain(spoken)
-    elif spoken is not None:
+    elif spoken:
         _show(output, "spoken", f"{out / 'answer.wav'} ({spoken:.1f} s of sound)", times["speak"])
     if not cancel.is_set():
         output.line()
@@ -77,7 +77,7 @@ def demo(arguments: Sequence[str]) -> int:
             "transcript": heard.text,
             "picture": str(PICTURE),
             "question": str(QUESTION),
-            "spoken": str(out / "answer.wav") if isinstance(spoken, float) else None,
+            "spoken": str(out / "answer.wav") if isinstance(spoken, float) and spoken else None,
             "seconds": {stage: round(value, 3) for stage, value in times.items()},
         }
     )

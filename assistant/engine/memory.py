@@ -12,7 +12,7 @@ from models.errors import ContextError, EngineError
 from models.package import PackageInfo
 
 _SPARE: Final = 256 * 2**20
-"""Bytes for the libraries (150 to 200 MB) and the working memory of a graph."""
+"""Bytes for the libraries (about 120 MB) and the working memory of a graph."""
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _OWN: Final = Path("/proc/self/cgroup")
 
