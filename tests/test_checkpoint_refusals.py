@@ -146,7 +146,7 @@ def deep(levels: int) -> list[Any]:
     return value
 
 
-HOSTILE = (
+HOSTILE: tuple[Any, ...] = (
     None,
     "x",
     "",
@@ -357,7 +357,7 @@ def test_what_peft_itself_saves(tmp_path: Path, initialisation: Any) -> None:
     config = peft.LoraConfig(
         r=8, lora_alpha=16, target_modules=["o_proj"], task_type="CAUSAL_LM", lora_dropout=0.1, **settings
     )
-    config.save_pretrained(tmp_path)
+    config.save_pretrained(str(tmp_path))
     read = PeftConfig.read(tmp_path)
     assert (read.rank, read.scale, read.targets) == (8, 2.0, ("o_proj",))
 
