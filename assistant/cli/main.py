@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import io
 import os
@@ -14,9 +15,16 @@ from typing import Final
 from assistant import __version__
 from assistant.cli import options
 from assistant.cli.console import STOPPED, complain
+from assistant.instance import REQUESTS
 from models.errors import AsideError, Cancelled, EngineError
 
 COMMANDS: Final = {
+    "desktop": "open the window: speak, show, type, hear",
+    "show": "bring the open window to the front",
+    "listen": "let the open window listen, as its hotkey does",
+    "screenshot": "ask the open window about the screen",
+    "stop": "silence the open window",
+    "quit": "end the open window",
     "ask": "ask about text, recordings and pictures, and hear the answer",
     "transcribe": "write down what is said in a recording or into the microphone",
     "translate": "the same, and translate it",
@@ -86,7 +94,11 @@ def _open_closed_streams() -> None:
 
 def _run(command: str) -> Callable[[Sequence[str]], int]:
     """The function of a subcommand; only its module is imported, so that --help is quick."""
+    if command in REQUESTS:
+        request = importlib.import_module("assistant.cli.desktop").request
+        return functools.partial(request, command)
     module, function = {
+        "desktop": ("assistant.cli.desktop", "desktop"),
         "ask": ("assistant.cli.ask", "ask"),
         "transcribe": ("assistant.cli.transcribe", "transcribe"),
         "translate": ("assistant.cli.transcribe", "translate"),

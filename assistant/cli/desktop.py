@@ -1,0 +1,66 @@
+"""`aside desktop` opens the window; `aside show`, `listen`, `screenshot`, `stop` and `quit` talk to it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final, cast
+
+from assistant import instance
+from assistant.cli import options
+from models.errors import DeviceError
+
+_EXAMPLES: Final = """  aside desktop
+  aside listen        bind this to a key in the settings of a Wayland desktop
+  aside quit"""
+_SAID: Final = {
+    "show": "bring the window of the running Aside to the front",
+    "listen": "let the running Aside listen, as its hotkey does",
+    "screenshot": "let the running Aside ask about the screen",
+    "stop": "let the running Aside be silent and stop what it is doing",
+    "quit": "end the running Aside",
+}
+
+
+def has_display() -> bool:
+    """Whether a window can be shown here."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    platform = os.environ.get("QT_QPA_PLATFORM", "")
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or platform)
+
+
+def desktop(arguments: Sequence[str]) -> int:
+    """Open the window, or raise that of the instance that runs; returns the exit code."""
+    words = options.parser(
+        "desktop", "Open Aside's window, or bring the one that is open to the front.", _EXAMPLES
+    )
+    options.add_model(words)
+    words.add_argument("--hidden", action="store_true", help="start in the tray, as at login")
+    given = words.parse_args(list(arguments))
+    if not has_display():
+        raise DeviceError(
+            "There is no display to open a window on.",
+            'Set DISPLAY or WAYLAND_DISPLAY, or use the terminal: aside ask "Hello!"',
+        )
+    place = instance.claim()
+    while place is None:
+        if instance.tell("show"):
+            return 0
+        place = instance.claim()  # the other one has just ended
+    with place:
+        path = options.find_package(given.model)
+        run: Callable[..., int] = importlib.import_module("ui.app").run  # Qt is only loaded here
+        return run(place, path, given.hidden)
+
+
+def request(word: str, arguments: Sequence[str]) -> int:
+    """Give one request to the running instance; returns the exit code."""
+    options.parser(word, f"{_SAID[word][0].upper()}{_SAID[word][1:]}.", "").parse_args(list(arguments))
+    if not instance.tell(cast("instance.Request", word)):
+        if word in ("stop", "quit"):
+            return 0  # as it was asked
+        raise DeviceError("Aside is not running.", "Start it: aside desktop")
+    return 0
