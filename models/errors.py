@@ -7,6 +7,8 @@
     ├── DeviceError         a microphone, speaker or voice is missing or stopped working
     ├── ContextError        the prompt does not fit the model's context
     ├── EngineError         the engine's process died, hung or failed
+    ├── SettingsError       a setting has a value that can't be used, or the settings can't be kept
+    ├── ToolError           a tool can't do what the model asked for
     └── Cancelled           somebody asked to stop; never shown as an error
 """
 
@@ -47,6 +49,14 @@ class ContextError(AsideError):
 
 class EngineError(AsideError):
     """The engine's process died, hung or failed; it can be restarted."""
+
+
+class SettingsError(AsideError):
+    """A setting has a value that can't be used, or the settings can't be kept."""
+
+
+class ToolError(AsideError):
+    """A tool can't do what the model asked for."""
 
 
 class Cancelled(AsideError):  # noqa: N818 # it is none
