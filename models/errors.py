@@ -7,6 +7,7 @@
     ├── DeviceError         a microphone, speaker or voice is missing or stopped working
     ├── ContextError        the prompt does not fit the model's context
     ├── EngineError         the engine's process died, hung or failed
+    ├── HistoryError        the history can't be read or written, or does not hold what was asked for
     ├── SettingsError       a setting has a value that can't be used, or the settings can't be kept
     ├── ToolError           a tool can't do what the model asked for
     └── Cancelled           somebody asked to stop; never shown as an error
@@ -57,6 +58,10 @@ class SettingsError(AsideError):
 
 class ToolError(AsideError):
     """A tool can't do what the model asked for."""
+
+
+class HistoryError(AsideError):
+    """The history can't be read or written, or does not hold what was asked for."""
 
 
 class Cancelled(AsideError):  # noqa: N818 # it is none
