@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "translate": "the same, and translate it",
     "demo": "a spoken question about a picture, heard, answered and spoken",
     "doctor": "look at devices, libraries, model and memory, and say what is missing",
+    "settings": "show and change what a person can choose",
     "models": "list, describe, build and check model packages",
 }
 _EXAMPLES: Final = """examples:
@@ -104,6 +105,7 @@ def _run(command: str) -> Callable[[Sequence[str]], int]:
         "translate": ("assistant.cli.transcribe", "translate"),
         "demo": ("assistant.cli.demo", "demo"),
         "doctor": ("assistant.cli.doctor", "doctor"),
+        "settings": ("assistant.cli.settings", "settings"),
         "models": ("assistant.cli.packages", "models"),
     }[command]
     run: Callable[[Sequence[str]], int] = getattr(importlib.import_module(module), function)
