@@ -54,7 +54,8 @@ def of_sqlite(error: sqlite3.Error, folder: Path) -> HistoryError:
         return disk_full(folder)
     if reason in _BUSY:
         return BusyError(
-            f"Another program is using the history in {folder}.", "Wait until it has finished, then try again."
+            f"Another program is using the history in {folder}.",
+            "Wait until it has finished, then try again.",
         )
     if reason in DAMAGED:
         return HistoryError(f"The history in {folder} is damaged.", SALVAGE)
@@ -70,7 +71,9 @@ def of_system(error: OSError, folder: Path) -> HistoryError:
     if error.errno in _FULL:
         return disk_full(folder)
     place = error.filename if isinstance(error.filename, str) else folder
-    return HistoryError(f"{place} can't be used: {error.strerror or error}.", "Check the disk and the folder.")
+    return HistoryError(
+        f"{place} can't be used: {error.strerror or error}.", "Check the disk and the folder."
+    )
 
 
 def disk_full(folder: Path) -> DiskFullError:

@@ -1,8 +1,8 @@
 """Pictures and sound of the history: one file each, named by its SHA-256 and ending.
 
-A file is written under another name, flushed, and renamed, so a name stands for its content or for nothing. New
-files get their names, and old ones go, inside a write transaction of the database: that is the lock between
-processes.
+A file is written under another name, flushed, and renamed, so a name stands for its content or for nothing.
+New files get their names, and old ones go, inside a write transaction of the database: that is the lock
+between processes.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import psutil
-
+from assistant.history import writer
 from assistant.history.records import Media, NewMedia
 from models.errors import HistoryError
 
@@ -44,7 +43,7 @@ class MediaFolder:
                     found.append((one, None))
                     continue
                 make_folder(self.folder)
-                temporary = self.folder / f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}"
+                temporary = self.folder / f"{_TEMPORARY}{writer.me()}-{secrets.token_hex(8)}"
                 try:
                     found.append((_written(one, temporary), temporary))
                 except BaseException:
@@ -70,7 +69,9 @@ class MediaFolder:
         """Where a file is. Raises HistoryError if it is missing."""
         path = self.folder / media.file_name
         if not path.is_file():
-            raise HistoryError(f"{_called(media)} is missing: {path} is gone.", "The rest of the turn is intact.")
+            raise HistoryError(
+                f"{_called(media)} is missing: {path} is gone.", "The rest of the turn is intact."
+            )
         return path
 
     def read(self, media: Media) -> bytes:
@@ -97,7 +98,7 @@ class MediaFolder:
         """Remove every file but those named, and what processes that have died left half-written."""
         gone = False
         for name in self._all():
-            if name in kept or (name.startswith(_TEMPORARY) and _writing(name)):
+            if name in kept or (name.startswith(_TEMPORARY) and writer.lives(_writer(name))):
                 continue
             (self.folder / name).unlink(missing_ok=True)
             gone = True
@@ -105,7 +106,7 @@ class MediaFolder:
             flush_folder(self.folder)
 
     def _all(self) -> list[str]:
-        return os.listdir(self.folder) if self.folder.is_dir() else []
+        return [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
 
 
 def make_folder(folder: Path) -> None:
@@ -150,10 +151,9 @@ def _blocks(source: bytes | Path) -> Iterator[bytes]:
             yield block
 
 
-def _writing(name: str) -> bool:
-    """Whether the process that writes a temporary file still lives; never this one outside `staged`."""
-    number = name.removeprefix(_TEMPORARY).partition("-")[0]
-    return number.isdecimal() and psutil.pid_exists(int(number))
+def _writer(name: str) -> str:
+    """The process that a temporary file's name tells."""
+    return name.removeprefix(_TEMPORARY).rpartition("-")[0]
 
 
 def _called(media: Media) -> str:

@@ -1,10 +1,11 @@
 """The tables, and how an older file gets the newest ones.
 
-`PRAGMA user_version` is the number of steps that a file has seen. A step is never changed once it was released;
-a new one is appended. All steps that are due run in one transaction.
+`PRAGMA user_version` is the number of steps that a file has seen. A step is never changed once it was
+released; a new one is appended. All steps that are due run in one transaction.
 
 Salvaging tells the tables apart by the number and types of their columns (`assistant.history.salvage`), so
-none is WITHOUT ROWID, and their column lists must stay different.
+none is WITHOUT ROWID, and their column lists must stay different. Long texts stand last: what is damaged of
+them then costs no other column.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from models.errors import HistoryError
 
 APPLICATION_ID: Final = 0x41736964  # "Asid", in the header of the file
 PAGE_SIZE: Final = 4096  # bytes
+DATABASE: Final = "history.db"
+MEDIA: Final = "media"
+DAMAGED: Final = "damaged-"  # and a number: folders with what was replaced by what could be salvaged
 
 STEPS: Final[tuple[tuple[str, ...], ...]] = (
     (
@@ -35,15 +39,15 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
             conversation INTEGER NOT NULL REFERENCES conversation (id) ON DELETE CASCADE,
             role TEXT NOT NULL CHECK (role IN ('user', 'assistant')),
             state TEXT NOT NULL CHECK (state IN ('open', 'complete', 'stopped', 'failed')),
-            text TEXT NOT NULL,
-            transcript TEXT,
-            heard TEXT,
             problem TEXT NOT NULL,
             model TEXT NOT NULL,
             figures TEXT NOT NULL,
             created REAL NOT NULL,
             hidden_by INTEGER,
-            writer TEXT NOT NULL
+            writer TEXT NOT NULL,
+            text TEXT NOT NULL,
+            transcript TEXT,
+            heard TEXT
         ) STRICT""",
         "CREATE INDEX turn_conversation ON turn (conversation)",
         "CREATE INDEX turn_open ON turn (state) WHERE state = 'open'",
@@ -66,13 +70,13 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
             turn INTEGER NOT NULL REFERENCES turn (id) ON DELETE CASCADE,
             name TEXT NOT NULL,
-            arguments TEXT NOT NULL,
             state TEXT NOT NULL CHECK (state IN ('proposed', 'done', 'refused', 'failed')),
+            arguments TEXT NOT NULL,
             result TEXT
         ) STRICT""",
         "CREATE INDEX call_turn ON call (turn)",
         # rowid: a turn's id, or minus a conversation's for its title
-        "CREATE VIRTUAL TABLE found USING fts5 (body, tokenize = \"unicode61 remove_diacritics 2 categories "
+        'CREATE VIRTUAL TABLE found USING fts5 (body, tokenize = "unicode61 remove_diacritics 2 categories '
         "'L* N* Co So'\")",
     ),
 )
@@ -91,7 +95,7 @@ def check(connection: sqlite3.Connection, path: Path, steps: Sequence[Sequence[s
         raise HistoryError(f"{path} is not a history of Aside.", "Move it away or use another folder.")
     if version(connection) > len(steps):
         raise HistoryError(
-            f"{path} was written by a newer Aside (format {version(connection)}, this one knows {len(steps)}).",
+            f"{path} was written by a newer Aside (format {version(connection)}, not {len(steps)}).",
             "Update Aside; the file was left as it is.",
         )
 
