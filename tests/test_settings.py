@@ -129,7 +129,8 @@ def test_one_wrong_value_costs_one_setting(file: SettingsFile) -> None:
     "content",
     [
         b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"a": 1, "a": 2}', b"\x00" * 100,
-        b'{"a": ' + b"9" * 5000 + b"}", b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", b'{"a": ' + b"[" * 400 + b"]" * 400 + b"}",
+        b'{"a": ' + b"9" * 5000 + b"}", b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"a": ' + b"[" * 400 + b"]" * 400 + b"}",
     ],
     ids=range(10),
 )  # fmt: skip
