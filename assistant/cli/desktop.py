@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final, cast
 
 from assistant import instance
@@ -53,7 +54,8 @@ def desktop(arguments: Sequence[str]) -> int:
     with place:
         path = options.find_package(given.model)
         run: Callable[..., int] = importlib.import_module("ui.app").run  # Qt is only loaded here
-        return run(place, path, given.hidden)
+        name = Path(given.model).name
+        return run(place, path, name, options.data_folder(), given.hidden)
 
 
 def request(word: str, arguments: Sequence[str]) -> int:

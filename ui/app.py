@@ -1,0 +1,154 @@
+"""The composition root: makes every part, gives each what it needs, and ends them in order."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from functools import partial
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Final, Self
+
+from PySide6.QtCore import QLocale, QSocketNotifier, Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication
+
+from assistant.instance import Instance, Request
+from assistant.settings import Settings, SettingsFile, default_path
+from models.errors import AsideError
+from ui import icons, theme
+from ui.archive import Archive
+from ui.conductor import Conductor
+from ui.gate import Gate
+from ui.theme import Theme, Type
+from ui.translation import Translation
+from ui.window import Window
+
+_NORMAL: Final = 11  # points: the scale of letters is 1
+
+
+class Desktop:
+    """All parts of the application, for as long as it runs. A context manager."""
+
+    def __init__(self, application: QApplication, settings: Settings, data: Path) -> None:
+        self._application = application
+        self.settings = settings
+        wanted = settings.interface.language
+        self._translation = Translation(QLocale.system().name() if wanted == "system" else wanted)
+        application.installTranslator(self._translation)
+        application.setLayoutDirection(self._translation.direction)
+        self.gate = Gate()
+        self.conductor = Conductor(self.gate)
+        self.archive = Archive(self.gate, data / "history", self._complain)
+        self.window = Window(self.gate, self.conductor, self.archive)
+        self.apply_theme()
+        application.styleHints().colorSchemeChanged.connect(self.apply_theme)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def theme(self) -> Theme:
+        """The colours that are due: the person's choice, or the system's."""
+        wanted = self.settings.interface.theme
+        dark = self._application.styleHints().colorScheme() == Qt.ColorScheme.Dark
+        return theme.DARK if wanted == "dark" or (wanted == "system" and dark) else theme.LIGHT
+
+    def apply_theme(self) -> None:
+        """Colours and sizes of letters everywhere."""
+        colours, letters = self.theme, Type(self.settings.interface.font_size / _NORMAL)
+        self._application.setPalette(colours.palette())
+        self._application.setStyleSheet(theme.style_sheet(colours, letters))
+        self._application.setWindowIcon(icons.icon("aside", colours.accent))
+        self.window.set_theme(colours, letters)
+
+    def show(self) -> None:
+        """The window to the front."""
+        self.window.setWindowState(self.window.windowState() & ~Qt.WindowState.WindowMinimized)
+        self.window.show()
+        self.window.raise_()
+        self.window.activateWindow()
+
+    def obey(self, request: Request) -> None:
+        """What another process asks for; in the GUI thread."""
+        match request:
+            case "show":
+                self.show()
+            case "listen":
+                self.conductor.tap()
+            case "stop":
+                self.conductor.stop()
+            case "quit":
+                self._application.quit()
+            case "screenshot":
+                self.show()
+
+    def _complain(self, error: AsideError) -> None:
+        self.window.show_problem(error)
+
+    def close(self) -> None:
+        """Input, processing, output, and the history last of all."""
+        self.window.hide()
+        self.conductor.close()
+        self.archive.close()
+        self.gate.close()
+        self._application.styleHints().colorSchemeChanged.disconnect(self.apply_theme)
+        self._application.removeTranslator(self._translation)
+        self.window.deleteLater()
+
+
+class Signals:
+    """SIGINT and SIGTERM end the application as its menu does, also while Python has nothing to do."""
+
+    def __init__(self, application: QApplication) -> None:
+        self._near, self._far = socket.socketpair()
+        self._near.setblocking(False)
+        self._far.setblocking(False)
+        self._before = signal.set_wakeup_fd(self._far.fileno(), warn_on_full_buffer=False)
+        self._notifier = QSocketNotifier(self._near.fileno(), QSocketNotifier.Type.Read)
+        self._notifier.activated.connect(lambda: self._near.recv(64))
+
+        def end(_number: int, _frame: FrameType | None) -> None:
+            application.quit()
+
+        self._handlers = {n: signal.signal(n, end) for n in (signal.SIGINT, signal.SIGTERM)}
+
+    def close(self) -> None:
+        """Everything as it was before."""
+        self._notifier.setEnabled(False)
+        signal.set_wakeup_fd(self._before)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._near.close()
+        self._far.close()
+
+
+def application() -> QApplication:
+    """Qt's part of the process, with one look on all systems."""
+    QGuiApplication.setHighDpiScaleFactorRoundingPolicy(Qt.HighDpiScaleFactorRoundingPolicy.PassThrough)
+    made = QApplication(["aside"])
+    made.setApplicationName("Aside")
+    made.setDesktopFileName("aside")
+    made.setStyle("Fusion")
+    return made
+
+
+def run(place: Instance, package: Path, name: str, data: Path, hidden: bool = False) -> int:
+    """Show the window until the person ends it; returns the exit code."""
+    loaded = SettingsFile(default_path()).load()
+    qt = application()
+    signals = Signals(qt)
+    try:
+        with Desktop(qt, loaded.settings, data) as desktop:
+            place.serve(lambda request: desktop.gate.post(partial(desktop.obey, request)))
+            if not hidden:
+                desktop.show()
+            desktop.conductor.brain.load(package, name)
+            return qt.exec()
+    finally:
+        signals.close()

@@ -1,0 +1,321 @@
+"""Where a question is put together: text, thumbnails that can be taken away, and the buttons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from PySide6.QtCore import QBuffer, QEvent, QIODevice, QMimeData, QObject, QSize, Qt, Signal
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QImage, QKeyEvent, QPixmap
+from PySide6.QtWidgets import (
+    QFileDialog,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from assistant.media import picture, sound
+from assistant.media.sound import Sound
+from models.errors import AsideError, MediaError
+from ui import icons, theme
+from ui.gate import Gate
+from ui.question import Question
+from ui.theme import LIGHT, Theme
+
+_MOST_LINES: Final = 7
+_MOST_MEDIA: Final = 8
+_THUMBNAIL: Final = 56  # logical pixels
+_PICTURES: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+_SOUNDS: Final = (".wav", ".flac", ".mp3", ".ogg", ".aiff", ".au")
+
+Medium = bytes | Sound
+
+
+class _Text(QPlainTextEdit):
+    """Grows with its lines; Enter sends, Shift+Enter begins a line; pictures can be pasted."""
+
+    send = Signal()
+    media = Signal(QMimeData)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        if enter and not event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
+            self.send.emit()
+            return
+        super().keyPressEvent(event)
+
+    def canInsertFromMimeData(self, source: QMimeData) -> bool:
+        return source.hasImage() or source.hasUrls() or source.hasText()
+
+    def insertFromMimeData(self, source: QMimeData) -> None:
+        if source.hasImage() or any(url.isLocalFile() for url in source.urls()):
+            self.media.emit(source)
+        else:
+            self.insertPlainText(source.text())
+
+
+class _Thumbnail(QFrame):
+    """A picture or a recording that will be sent, with a button to take it away."""
+
+    def __init__(self, medium: Medium, name: str, remove: Callable[[], None], colours: Theme) -> None:
+        super().__init__()
+        self.setObjectName("thumbnail")
+        self.setFixedSize(_THUMBNAIL + 2 * theme.SMALL, _THUMBNAIL + 2 * theme.SMALL)
+        shown = QLabel(self)
+        shown.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        shown.setGeometry(theme.SMALL, theme.SMALL, _THUMBNAIL, _THUMBNAIL)
+        if isinstance(medium, bytes):
+            ratio = self.devicePixelRatioF()
+            pixmap = QPixmap.fromImage(QImage.fromData(medium)).scaled(
+                QSize(_THUMBNAIL, _THUMBNAIL) * ratio,
+                Qt.AspectRatioMode.KeepAspectRatio,
+                Qt.TransformationMode.SmoothTransformation,
+            )
+            pixmap.setDevicePixelRatio(ratio)
+            shown.setPixmap(pixmap)
+        else:
+            shown.setPixmap(icons.icon("speak", colours.text).pixmap(theme.LARGE, theme.LARGE))
+        self.setToolTip(name)
+        button = QToolButton(self)
+        button.setIcon(icons.icon("close", colours.text))
+        button.setIconSize(QSize(theme.WIDE - 2, theme.WIDE - 2))
+        button.setFixedSize(theme.LARGE, theme.LARGE)
+        button.move(self.width() - theme.LARGE, 0)
+        button.setStyleSheet(f"background: {colours.raised}; border-radius: {theme.ROOM}px; padding: 0;")
+        button.setAccessibleName(self.tr("Remove {name}").replace("{name}", name))
+        button.setToolTip(button.accessibleName())
+        button.clicked.connect(remove)
+
+
+class Composer(QFrame):
+    """Signals what a person wants; knows nothing of models or devices."""
+
+    asked = Signal(Question)
+    stopped = Signal()
+    listen = Signal()
+    screen = Signal()
+    problem = Signal(AsideError)
+
+    def __init__(self, gate: Gate, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("composer")
+        self._gate = gate
+        self._theme = LIGHT
+        self._media: list[tuple[Medium, str]] = []
+        self._opening = 0  # files that are being read
+        self._busy = False
+        self._ready = False
+        self.text = _Text()
+        self.text.setPlaceholderText(self.tr("Ask anything, or drop a picture or a recording here"))
+        self.text.setAccessibleName(self.tr("Question"))
+        self.text.setTabChangesFocus(True)
+        self.text.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+        self.text.document().setDocumentMargin(theme.SMALL)
+        self.text.send.connect(self.send)
+        self.text.media.connect(self.take)
+        self.text.textChanged.connect(self._changed)
+        self.text.installEventFilter(self)
+        self._row = QHBoxLayout()
+        self._row.setSpacing(theme.GAP)
+        self._row.addStretch()
+        self._shelf = QWidget()
+        self._shelf.setLayout(self._row)
+        self._row.setContentsMargins(0, 0, 0, theme.SMALL)
+        self._shelf.hide()
+        self.attach_button = self._button("attach", self.tr("Attach pictures or recordings (Ctrl+O)"))
+        self.attach_button.clicked.connect(self.choose)
+        self.screen_button = self._button("screen", self.tr("Ask about the screen"))
+        self.screen_button.clicked.connect(self.screen)
+        self.listen_button = self._button("microphone", self.tr("Speak (Ctrl+Space)"))
+        self.listen_button.clicked.connect(self.listen)
+        self.send_button = self._button("send", self.tr("Send (Enter)"))
+        self.send_button.setProperty("kind", "main")
+        self.send_button.clicked.connect(self._send_or_stop)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(theme.SMALL)
+        buttons.addWidget(self.attach_button)
+        buttons.addWidget(self.screen_button)
+        buttons.addStretch()
+        buttons.addWidget(self.listen_button)
+        buttons.addWidget(self.send_button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(theme.ROOM, theme.GAP, theme.GAP, theme.GAP)
+        column.setSpacing(theme.SMALL)
+        column.addWidget(self._shelf)
+        column.addWidget(self.text)
+        column.addLayout(buttons)
+        self.setAcceptDrops(True)
+        self._changed()
+
+    def set_theme(self, colours: Theme) -> None:
+        """Icons in the theme's colours."""
+        self._theme = colours
+        for button, name in (
+            (self.attach_button, "attach"),
+            (self.screen_button, "screen"),
+            (self.listen_button, "microphone"),
+        ):
+            button.setIcon(icons.icon(name, colours.text, colours.faint))
+        self._show_send()
+        self._show_media()
+        self._changed()
+
+    def set_state(self, busy: bool, ready: bool) -> None:
+        """``busy``: an answer is under way, so the button stops it. ``ready``: there is a model to ask."""
+        self._busy, self._ready = busy, ready
+        self._show_send()
+
+    def send(self) -> None:
+        """Ask what is there, if the model is ready for it."""
+        question = self.question()
+        if question.empty or not self._ready or self._opening:
+            return
+        self.text.clear()
+        self._media.clear()
+        self._show_media()
+        self.asked.emit(question)
+
+    def question(self) -> Question:
+        """What would be sent."""
+        return Question(
+            self.text.toPlainText().strip(),
+            tuple(one for one, _ in self._media if isinstance(one, bytes)),
+            tuple(one for one, _ in self._media if isinstance(one, Sound)),
+        )
+
+    def choose(self) -> None:
+        """Let the person choose files."""
+        endings = " ".join(f"*{e}" for e in (*_PICTURES, *_SOUNDS))
+        names, _ = QFileDialog.getOpenFileNames(
+            self, self.tr("Attach"), "", self.tr("Pictures and recordings") + f" ({endings})"
+        )
+        for name in names:
+            self.add_file(Path(name))
+
+    def take(self, data: QMimeData) -> None:
+        """Add what was pasted or dropped."""
+        files = [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]
+        for path in files:
+            self.add_file(path)
+        if not files and data.hasImage():
+            image = data.imageData()
+            if isinstance(image, QImage):
+                self.add_picture(png(image), self.tr("Pasted picture"))
+
+    def add_file(self, path: Path) -> None:
+        """Add a picture or sound file; it is read elsewhere."""
+        self._opening += 1
+        self._gate.run(partial(_open, path), partial(self._opened, path.name), self._not_opened)
+
+    def add_picture(self, data: bytes, name: str) -> None:
+        """Add an encoded picture from memory."""
+        self._opening += 1
+        self._gate.run(lambda: picture.normalised(data, name), partial(self._opened, name), self._not_opened)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Called by Qt."""
+        if event.mimeData().hasUrls() or event.mimeData().hasImage():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Called by Qt."""
+        self.take(event.mimeData())
+        event.acceptProposedAction()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Called by Qt: the frame shows that the text has the focus."""
+        if event.type() in (QEvent.Type.FocusIn, QEvent.Type.FocusOut):
+            self.setProperty("focused", event.type() == QEvent.Type.FocusIn)
+            self.style().polish(self)
+        return super().eventFilter(watched, event)
+
+    def _opened(self, name: str, medium: Medium) -> None:
+        self._opening -= 1
+        if len(self._media) >= _MOST_MEDIA:
+            self.problem.emit(
+                MediaError(f"{name} is one too many.", f"A question takes {_MOST_MEDIA} files at most.")
+            )
+        else:
+            self._media.append((medium, name))
+        self._show_media()
+
+    def _not_opened(self, error: AsideError) -> None:
+        self._opening -= 1
+        self._show_send()
+        self.problem.emit(error)
+
+    def _show_media(self) -> None:
+        while self._row.count() > 1:
+            item = self._row.takeAt(0)
+            widget = item.widget() if item is not None else None
+            if widget is not None:
+                widget.hide()
+                widget.deleteLater()
+        for place, (medium, name) in enumerate(self._media):
+            self._row.insertWidget(place, _Thumbnail(medium, name, partial(self._remove, place), self._theme))
+        self._shelf.setVisible(bool(self._media))
+        self._show_send()
+
+    def _remove(self, place: int) -> None:
+        del self._media[place]
+        self._show_media()
+        self.text.setFocus()
+
+    def _changed(self) -> None:
+        lines = min(_MOST_LINES, max(1, int(self.text.document().size().height())))
+        height = self.text.fontMetrics().lineSpacing() * lines + 2 * theme.GAP
+        if height != self.text.height():
+            self.text.setFixedHeight(height)
+        self._show_send()
+
+    def _show_send(self) -> None:
+        stop = self._busy and self.question().empty
+        colours = self._theme
+        self.send_button.setIcon(icons.icon("stop" if stop else "send", colours.on_accent, colours.faint))
+        text = self.tr("Stop (Esc)") if stop else self.tr("Send (Enter)")
+        self.send_button.setAccessibleName(text)
+        self.send_button.setToolTip(text)
+        self.send_button.setEnabled(stop or (self._ready and not self._opening and not self.question().empty))
+
+    def _send_or_stop(self) -> None:
+        if self._busy and self.question().empty:
+            self.stopped.emit()
+        else:
+            self.send()
+
+    def _button(self, name: str, text: str) -> QToolButton:
+        button = QToolButton()
+        button.setIcon(icons.icon(name, self._theme.text))
+        button.setIconSize(QSize(theme.ICON, theme.ICON))
+        button.setFixedSize(theme.BUTTON, theme.BUTTON)
+        button.setAccessibleName(text)
+        button.setToolTip(text)
+        return button
+
+
+def png(image: QImage) -> bytes:
+    """An image as PNG data."""
+    buffer = QBuffer()
+    buffer.open(QIODevice.OpenModeFlag.WriteOnly)
+    image.save(buffer, "PNG")
+    return bytes(buffer.data().data())
+
+
+def _open(path: Path) -> Medium:
+    """A picture or a sound, by the file's ending. Raises MediaError."""
+    if path.suffix.lower() in _SOUNDS:
+        loaded = sound.load(path)
+        if loaded.is_silent:
+            raise MediaError(f"There is nothing to hear in {path.name}: it is silent.", "Record it again.")
+        return loaded
+    if path.suffix.lower() == ".pdf":
+        raise MediaError(
+            f"{path.name} is a PDF, which can't be asked about yet.", "Give pictures of its pages."
+        )
+    return picture.load(path)

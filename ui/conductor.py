@@ -1,0 +1,211 @@
+"""Carries a turn out: drives the state machine, and moves microphone, engine and voice as it commands.
+
+Lives in the GUI thread. The widgets call `talk`, `release`, `ask` and `stop`, and listen to its signals;
+every report of another thread comes in by the gate, with the number of its turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Final
+
+from PySide6.QtCore import QObject, Signal
+
+from assistant import turn
+from assistant.media.sound import Sound
+from assistant.turn import State
+from assistant.voice.microphone import Microphone
+from models.errors import AsideError, DeviceError
+from ui import brain
+from ui.brain import Brain, BrainEvent
+from ui.ear import Recording
+from ui.gate import Gate
+from ui.mouth import Mouth
+from ui.question import Question
+
+OpenMicrophone = Callable[[], AbstractContextManager[Microphone]]
+_NOTHING: Final = DeviceError("Nothing was heard.", "Speak louder or closer to the microphone.")
+
+
+class Conductor(QObject):
+    """`close` ends everything in the order input, processing, output."""
+
+    changed = Signal(State)
+    level = Signal(float)
+    """dBFS of the microphone, while it is open."""
+    recording = Signal(bool)
+    """Whether the microphone is open; sent by what opens and closes it."""
+    asked = Signal(int, Question)
+    """The number of a turn and its question, before the answer."""
+    understood = Signal(int, str)
+    """The number of a turn and what was understood of its speech so far."""
+    told = Signal(object)
+    """Events of the brain: of its model, and of the present turn."""
+    problem = Signal(AsideError)
+
+    def __init__(self, gate: Gate, open_microphone: OpenMicrophone = Microphone) -> None:
+        super().__init__()
+        self._gate = gate
+        self._open_microphone = open_microphone
+        self._state = State()
+        self._recordings: dict[int, Recording] = {}
+        self.mouth = Mouth()
+        self.brain = Brain(lambda event: gate.post(lambda: self._tell(event)))
+        self._spoken: dict[int, Sound] = {}  # questions whose words are not known for sure
+
+    @property
+    def state(self) -> State:
+        """Where the present turn stands."""
+        return self._state
+
+    def talk(self) -> None:
+        """The key was pressed: listen, or that was all."""
+        self._step(turn.Listen())
+        if self._state.turn in self._recordings and not self._state.closing:
+            self._recordings[self._state.turn].held.set()
+
+    def release(self, held: float) -> None:
+        """The key was let go after so many seconds."""
+        recording = self._recordings.get(self._state.turn)
+        if recording is not None:
+            recording.held.clear()
+        self._step(turn.Release(held))
+
+    def tap(self) -> None:
+        """A button or a command that can't be held."""
+        self.talk()
+        self.release(0.0)
+
+    def ask(self, question: Question, aloud: bool = False) -> None:
+        """Answer a question that needs no listening."""
+        self._step(turn.Ask(question, aloud))
+
+    def stop(self) -> None:
+        """Silence, and nothing more is written."""
+        self._step(turn.Stop())
+
+    def close(self) -> None:
+        """End recordings, then the engine, then the voice. Takes seconds at most."""
+        for recording in list(self._recordings.values()):
+            recording.drop()
+        self.mouth.hush(self._state.turn)
+        self.brain.close()
+        self.mouth.close()
+
+    def _step(self, event: turn.Event) -> None:
+        before = self._state
+        self._state, commands = turn.step(before, event)
+        for command in commands:
+            self._carry_out(command)
+        if self._state != before:
+            self.changed.emit(self._state)
+
+    def _carry_out(self, command: turn.Command) -> None:
+        match command:
+            case turn.Record(number):
+                self._record(number)
+            case turn.EndRecording(number, keep):
+                recording = self._recordings.get(number)
+                if recording is not None:
+                    recording.finish() if keep else recording.drop()
+            case turn.Answer(number, question, aloud):
+                self._answer(number, question, aloud)
+            case turn.Cancel(number):
+                self.brain.stop(number)
+            case turn.Hush(number):
+                self.mouth.hush(number)
+                self._gate.run(self.mouth.end)
+
+    def _record(self, number: int) -> None:
+        recording = self._recordings[number] = Recording()
+        gate = self._gate
+
+        def listen() -> Sound:
+            with self._open_microphone() as microphone:
+                gate.post(lambda: self.recording.emit(True))
+                try:
+                    return recording.listen(
+                        microphone,
+                        lambda dbfs: gate.post(lambda: self.level.emit(dbfs)),
+                        lambda draft: self.brain.understand(number, draft, final=False),
+                    )
+                finally:
+                    gate.post(lambda: self.recording.emit(False))
+
+        gate.run(listen, partial(self._heard, number), partial(self._not_heard, number))
+
+    def _heard(self, number: int, sound: Sound) -> None:
+        self._recordings.pop(number, None)
+        if sound.is_silent:
+            if number == self._state.turn:
+                self.problem.emit(_NOTHING)
+            self._step(turn.HeardNothing(number))
+        else:
+            self._step(turn.Heard(number, Question(sounds=(sound,))))
+
+    def _not_heard(self, number: int, error: AsideError) -> None:
+        self._recordings.pop(number, None)
+        if number == self._state.turn:
+            self.problem.emit(error)
+        self._step(turn.HeardNothing(number))
+
+    def _answer(self, number: int, question: Question, aloud: bool) -> None:
+        self.asked.emit(number, question)
+        if aloud:
+            self._gate.run(
+                partial(self.mouth.begin, number),
+                lambda _: self.brain.ask(number, question),
+                partial(self._voiceless, number, question),
+            )
+        else:
+            self.brain.ask(number, question)
+        if question.sounds and not question.text:
+            self._spoken[number] = question.sounds[-1]
+
+    def _voiceless(self, number: int, question: Question, error: AsideError) -> None:
+        """There is no voice: the answer is written all the same."""
+        self.problem.emit(error)
+        self.brain.ask(number, question)
+        self._step(turn.Silent(number))
+
+    def _tell(self, event: BrainEvent) -> None:
+        """An event of the brain's thread, in the GUI thread."""
+        match event:
+            case brain.Loading() | brain.Loaded() | brain.LoadFailed():
+                self.told.emit(event)
+                return
+            case brain.Understood(number, text, final):
+                if number == self._state.turn or final:
+                    self.understood.emit(number, text)
+                return
+            case brain.Answered(number) | brain.Failed(number):
+                self._finish(number)
+                self.told.emit(event)
+                self._step(turn.Written(number))
+                return
+        if event.turn != self._state.turn or not self._state.writing:
+            return  # late words of a turn that was stopped
+        if isinstance(event, brain.Wrote | brain.Called):
+            self._step(turn.Began(event.turn))
+        if isinstance(event, brain.Wrote):
+            self.mouth.push(event.turn, event.text)
+        self.told.emit(event)
+
+    def _finish(self, number: int) -> None:
+        """All is written: wait for the voice, and find out what the question was."""
+        if self._state.turn == number and self._state.voice:
+            self._gate.run(
+                partial(self.mouth.wait, number),
+                lambda _: self._step(turn.Silent(number)),
+                partial(self._mute, number),
+            )
+        sound = self._spoken.pop(number, None)
+        if sound is not None:
+            self.brain.understand(number, sound, final=True)
+
+    def _mute(self, number: int, error: AsideError) -> None:
+        if number == self._state.turn:
+            self.problem.emit(error)
+        self._step(turn.Silent(number))

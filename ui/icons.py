@@ -1,0 +1,60 @@
+"""Our icons: strokes on a 24 x 24 grid, drawn in any colour and at any resolution."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from PySide6.QtCore import QByteArray, QRectF, Qt
+from PySide6.QtGui import QColor, QIcon, QImage, QPainter, QPixmap
+from PySide6.QtSvg import QSvgRenderer
+
+_STROKES: Final = {
+    "new": "<path d='M12 5v14M5 12h14'/>",
+    "search": "<circle cx='11' cy='11' r='6.5'/><path d='m16 16 4.5 4.5'/>",
+    "send": "<path d='M12 19V5M5.5 11.5 12 5l6.5 6.5'/>",
+    "stop": "<rect x='7' y='7' width='10' height='10' rx='1.5' fill='currentColor'/>",
+    "microphone": "<rect x='9' y='3' width='6' height='11' rx='3'/>"
+    "<path d='M5.5 11.5a6.5 6.5 0 0 0 13 0M12 18v3M9 21h6'/>",
+    "attach": "<path d='m20 11.5-8.2 8.2a5 5 0 0 1-7-7l8.5-8.5a3.3 3.3 0 0 1 4.7 4.7l-8.4 8.4a1.7 1.7 0 0 1"
+    "-2.4-2.4l7.6-7.5'/>",
+    "screen": "<path d='M4 8V5.5A1.5 1.5 0 0 1 5.5 4H8M16 4h2.5A1.5 1.5 0 0 1 20 5.5V8M20 16v2.5"
+    "a1.5 1.5 0 0 1-1.5 1.5H16M8 20H5.5A1.5 1.5 0 0 1 4 18.5V16'/>"
+    "<circle cx='12' cy='12' r='2.5'/>",
+    "close": "<path d='m6.5 6.5 11 11M17.5 6.5l-11 11'/>",
+    "copy": "<rect x='9' y='9' width='11' height='11' rx='2'/>"
+    "<path d='M15 6V5.5A1.5 1.5 0 0 0 13.5 4h-8A1.5 1.5 0 0 0 4 5.5v8A1.5 1.5 0 0 0 5.5 15H6'/>",
+    "speak": "<path d='M4 9.5v5h3.5L12 18.5v-13L7.5 9.5zM15.5 9a4.200 4.200 0 0 1 0 6M18 6.5a7.800 7.800"
+    " 0 0 1 0 11'/>",
+    "more": "<circle cx='5.5' cy='12' r='.8' fill='currentColor'/><circle cx='12' cy='12' r='.8'"
+    " fill='currentColor'/><circle cx='18.5' cy='12' r='.8' fill='currentColor'/>",
+    "side": "<rect x='3.5' y='4.5' width='17' height='15' rx='2.5'/><path d='M9.5 4.5v15'/>",
+    "again": "<path d='M5 12a7 7 0 1 1 2 5M5 19v-4h4'/>",
+    "delete": "<path d='M5 7h14M10 7V4.5h4V7M7 7l.8 12.5h8.400L17 7M10.5 10.5v6M13.5 10.5v6'/>",
+    "warning": "<path d='M12 4.5 21 20H3zM12 10.5v4M12 17v.2'/>",
+    "aside": "<path d='M4 5.5h10a4 4 0 0 1 4 4v1a4 4 0 0 1-4 4H9l-5 4z'/><path d='M20.5 9v9'/>",
+}
+NAMES: Final = tuple(_STROKES)
+
+
+def render(name: str, colour: str, pixels: int) -> QPixmap:
+    """An icon of ``pixels`` physical pixels."""
+    svg = (
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' stroke='currentColor'"
+        f" stroke-width='1.8' stroke-linecap='round' stroke-linejoin='round'>{_STROKES[name]}</svg>"
+    ).replace("currentColor", QColor(colour).name())
+    image = QImage(pixels, pixels, QImage.Format.Format_ARGB32_Premultiplied)
+    image.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(image)
+    QSvgRenderer(QByteArray(svg.encode())).render(painter, QRectF(0, 0, pixels, pixels))
+    painter.end()
+    return QPixmap.fromImage(image)
+
+
+def icon(name: str, colour: str, faint: str = "") -> QIcon:
+    """An icon for buttons and menus, at 16 to 64 pixels."""
+    made = QIcon()
+    for pixels in (16, 20, 24, 32, 40, 48, 64):
+        made.addPixmap(render(name, colour, pixels))
+        if faint:
+            made.addPixmap(render(name, faint, pixels), QIcon.Mode.Disabled)
+    return made

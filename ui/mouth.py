@@ -1,0 +1,93 @@
+"""Speaks answers: the voice and the speaker, opened when they are first needed and kept open."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from assistant.voice.speaker import Speaker
+from assistant.voice.speech import Narrator, Voice
+from models.errors import AsideError
+
+_LOCK: Final = 3.0  # s
+
+
+class Mouth:
+    """One answer at a time. `push` and `hush` may be called by any thread; `begin` and `wait` take time."""
+
+    def __init__(self, device: str | int | None = None, language: str = "") -> None:
+        self._device, self._language = device, language
+        self._lock = threading.Lock()
+        self._voice: Voice | None = None
+        self._speaker: Speaker | None = None
+        self._narrator: Narrator | None = None
+        self._turn = 0
+        self._hushed = 0  # the last turn that is to be silent
+
+    def prepare(self) -> None:
+        """Open voice and speaker. Raises DeviceError."""
+        with self._lock:
+            if self._voice is None:
+                self._voice = Voice(self._language)
+            if self._speaker is None:
+                self._speaker = Speaker(self._device)
+
+    def begin(self, turn: int) -> None:
+        """Speak what is pushed for this turn. Raises DeviceError."""
+        self.prepare()
+        with self._lock:
+            self._end()
+            assert self._voice is not None
+            assert self._speaker is not None
+            if turn > self._hushed:
+                self._narrator, self._turn = Narrator(self._voice, self._speaker), turn
+
+    def push(self, turn: int, text: str) -> None:
+        """Add a bit of the answer; nothing happens if this turn is not being spoken."""
+        narrator = self._narrator
+        if narrator is not None and self._turn == turn:
+            narrator.push(text)
+
+    def wait(self, turn: int) -> None:
+        """Until all is spoken or hushed. Raises DeviceError; speaker and voice are opened anew next time."""
+        narrator = self._narrator
+        if narrator is None or self._turn != turn:
+            return
+        try:
+            narrator.finish()
+        except AsideError:
+            if turn > self._hushed:
+                self._reset()
+                raise
+
+    def hush(self, turn: int) -> None:
+        """Be silent at once; returns at once."""
+        self._hushed = max(self._hushed, turn)
+        speaker = self._speaker
+        if speaker is not None and self._turn <= turn:
+            speaker.stop()
+
+    def end(self) -> None:
+        """End the answer that is being spoken, if any; takes half a second at most."""
+        with self._lock:
+            self._end()
+
+    def close(self) -> None:
+        """Give the speaker back and end the voice."""
+        self.hush(self._turn)
+        if self._lock.acquire(timeout=_LOCK):
+            self._end()
+            self._lock.release()
+        self._reset()
+
+    def _end(self) -> None:
+        if self._narrator is not None:
+            self._narrator.stop()
+            self._narrator = None
+
+    def _reset(self) -> None:
+        if self._speaker is not None:
+            self._speaker.close()
+        if self._voice is not None:
+            self._voice.close()
+        self._speaker = self._voice = None
