@@ -48,6 +48,10 @@ def test_turns_have_the_form_of_the_model_card() -> None:
     assert shown(prompt.user()) == "<|user|><|end|>"
     assert shown(prompt.assistant()) == "<|assistant|>"
     assert shown(prompt.assistant("So.")) == "<|assistant|>So.<|end|>"
+    called = prompt.assistant("", [{"name": "f", "arguments": {"a": "<|end|>"}}])
+    assert shown(called[:3]) == "<|assistant|><|tool_call|>"
+    assert called[3] == Text('[{"name": "f", "arguments": {"a": "<|end|>"}}]')
+    assert shown(called[4:]) == "<|/tool_call|><|end|>"
     assert shown(prompt.tool_response("{}")) == "<|tool_response|>{}<|end|>"
     assert shown(prompt.end()) == "<|end|>"
 

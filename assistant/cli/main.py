@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "doctor": "look at devices, libraries, model and memory, and say what is missing",
     "settings": "show and change what a person can choose",
     "models": "list, describe, build and check model packages",
+    "history": "list, search, export and delete the conversations that were kept",
 }
 _EXAMPLES: Final = """examples:
   aside ask --text "Set a timer for five minutes"
@@ -39,6 +40,7 @@ _EXAMPLES: Final = """examples:
   aside ask --audio question.wav --image photo.jpg --say
   aside transcribe interview.mp3
   aside translate --to German speech.ogg
+  aside history search "train to Berlin"
 
 exit codes:
   0    done
@@ -107,6 +109,7 @@ def _run(command: str) -> Callable[[Sequence[str]], int]:
         "doctor": ("assistant.cli.doctor", "doctor"),
         "settings": ("assistant.cli.settings", "settings"),
         "models": ("assistant.cli.packages", "models"),
+        "history": ("assistant.cli.history", "history"),
     }[command]
     run: Callable[[Sequence[str]], int] = getattr(importlib.import_module(module), function)
     return run

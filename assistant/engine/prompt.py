@@ -12,7 +12,8 @@ The adapter rule needs no word here: the session derives it from what it holds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from assistant.engine.protocol import Clip, Control, Picture, Segment, Text
@@ -46,10 +47,17 @@ def tool_response(result: str) -> list[Segment]:
     return [Control("<|tool_response|>"), Text(result), Control(END)]
 
 
-def assistant(text: str | None = None) -> list[Segment]:
-    """Where a reply begins; with ``text``, a whole earlier reply, as when a saved conversation is opened."""
+def assistant(text: str | None = None, calls: Sequence[Mapping[str, Any]] = ()) -> list[Segment]:
+    """Where a reply begins; with ``text``, a whole earlier reply, as when a saved conversation is opened.
+
+    ``calls`` are the tools that it called, each with ``name`` and ``arguments``.
+    """
     start: list[Segment] = [Control("<|assistant|>")]
-    return start if text is None else [*start, Text(text), Control(END)]
+    if text is None:
+        return start
+    called = json.dumps([dict(call) for call in calls], ensure_ascii=False)
+    tools: list[Segment] = [Control(TOOL_CALL), Text(called), Control(TOOL_CALL_END)] if calls else []
+    return [*start, Text(text), *tools, Control(END)]
 
 
 def end() -> list[Segment]:

@@ -1,4 +1,4 @@
-"""Opening a history: examined without writing a byte, then for writing; if that can't be, a copy in memory."""
+"""Opening a history: examined without writing a byte, then for writing; if it can't be, a copy in memory."""
 
 from __future__ import annotations
 

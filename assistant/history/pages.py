@@ -1,9 +1,9 @@
 """Rows out of a damaged SQLite file, page by page.
 
 SQLite finds rows through its header, its schema and inner pages; one bad byte there hides everything below.
-Rows themselves stand in leaf pages, which say what they are, so all of them are read wherever they lie. Nothing
-is opened for writing, and no code of SQLite sees the damage. Source: sqlite.org/fileformat2.html, sections 1.5,
-1.6, 2.1 and 4.
+Rows themselves stand in leaf pages, which say what they are, so all of them are read wherever they lie.
+Nothing is opened for writing, and no code of SQLite sees the damage. Source: sqlite.org/fileformat2.html,
+sections 1.5, 1.6, 2.1 and 4.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 from assistant.history import schema, turns, words, writer
-from assistant.history.faults import BusyError, DiskFullError, explained
+from assistant.history.faults import DAMAGED, BusyError, DiskFullError, code, explained
 from assistant.history.media import MediaFolder
 from assistant.history.opening import open_history
 from assistant.history.records import CallState, Conversation, Hit, Media, NewTurn, ToolCall, Turn
@@ -168,8 +168,7 @@ class History:
         try:
             self._delete(conversations)
         except DiskFullError:
-            alone = self._media_of(conversations, "IN") - self._media_of(conversations, "NOT IN")
-            for name in alone:
+            for name in self._media_of(conversations):
                 (self.media.folder / name).unlink(missing_ok=True)
             self._delete(conversations)
         self._scrub()
@@ -228,6 +227,20 @@ class History:
         """Titles and visible turns that hold all words, or words that begin with them; the newest first."""
         with self._read() as db:
             return words.search(db, query, limit, offset)
+
+    def is_intact(self) -> bool:
+        """Look at every page and at the index; opening looks only at what turns stand in. Slow for a large file."""
+        if self.problem:
+            return False
+        with self._lock, explained(self.folder):
+            try:
+                self._db.execute("INSERT INTO found (found) VALUES ('integrity-check')")
+                found = self._db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            except sqlite3.DatabaseError as error:
+                if code(error) in DAMAGED:
+                    return False
+                raise
+        return bool(found == "ok")
 
     # --- inside
 
@@ -339,15 +352,15 @@ class History:
             # merges the index, which until then only marks words as deleted
             db.execute("INSERT INTO found (found) VALUES ('optimize')")
 
-    def _media_of(self, conversations: Sequence[int], which: Literal["IN", "NOT IN"]) -> set[str]:
-        marks = ", ".join("?" * len(conversations))
+    def _media_of(self, conversations: Sequence[int]) -> set[str]:
+        """The files that only these conversations name."""
         with self._read() as db:
             rows = db.execute(
-                "SELECT DISTINCT sha256, media_type, bytes FROM attachment WHERE turn IN (SELECT id FROM turn"
-                f" WHERE conversation {which} ({marks}))",
-                conversations,
+                "SELECT DISTINCT conversation, sha256, media_type, bytes FROM attachment"
+                " JOIN turn ON turn.id = attachment.turn"
             ).fetchall()
-        return {Media(*row).file_name for row in rows}
+        named = [(number in conversations, Media(*rest).file_name) for number, *rest in rows]
+        return {name for ours, name in named if ours} - {name for ours, name in named if not ours}
 
     def _scrub(self) -> None:
         """Leave no trace of what was deleted in the file, its log, or the media folder."""

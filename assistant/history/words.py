@@ -1,8 +1,8 @@
 """Search: text as the index takes it, a person's words as a query, snippets.
 
 SQLite's tokenizer parts words at spaces. Chinese, Japanese, Korean and Thai hardly use them, so every
-character of these scripts, and every emoji, becomes a word of its own, parted by zero-width spaces; a query of several
-becomes a phrase. That finds words of any length, which an index of trigrams does not.
+character of these scripts, and every emoji, becomes a word of its own, parted by zero-width spaces; a query
+of several becomes a phrase. That finds words of any length, which an index of trigrams does not.
 """
 
 from __future__ import annotations

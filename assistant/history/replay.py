@@ -1,0 +1,74 @@
+"""Turns as segments for the engine, so that a conversation goes on after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from assistant.engine import prompt
+from assistant.engine.protocol import Clip, Picture, Segment
+from assistant.history.media import MediaFolder
+from assistant.history.records import Media, Turn
+from assistant.media import sound
+from models.errors import HistoryError, MediaError
+
+
+@dataclass(frozen=True)
+class Replay:
+    """``segments`` to append after `prompt.system`; ``problems`` are sentences about media left out."""
+
+    segments: list[Segment]
+    problems: list[str]
+
+
+def replay(turns: Iterable[Turn], media: MediaFolder) -> Replay:
+    """The visible turns as the model saw them.
+
+    Of a reply that was interrupted while it was spoken, the model is told what was heard of it. A spoken
+    question whose sound was not kept is its transcript. In place of a file that is gone stands a remark.
+    """
+    segments: list[Segment] = []
+    problems: list[str] = []
+    for turn in turns:
+        if turn.role == "user":
+            segments += prompt.user(*_parts(turn, media, problems))
+            continue
+        segments += prompt.assistant(turn.text if turn.heard is None else turn.heard, _calls(turn))
+        for call in turn.calls:
+            if call.result is not None:
+                segments += prompt.tool_response(call.result)
+    return Replay(segments, problems)
+
+
+def _parts(turn: Turn, media: MediaFolder, problems: list[str]) -> list[prompt.Part]:
+    parts: list[prompt.Part] = []
+    spoken = False
+    for one in turn.media:
+        try:
+            part = _part(one, media)
+        except (HistoryError, MediaError, OSError) as error:
+            problems.append(str(error))
+            parts.append(f"[{one.name or one.media_type} is no longer there.] ")
+            continue
+        if part is not None:
+            spoken = spoken or isinstance(part, Clip)
+            parts.append(part)
+    if turn.transcript and not spoken:
+        parts.append(turn.transcript)
+    if turn.text and (turn.text != turn.transcript or spoken):
+        parts.append(turn.text)
+    return parts
+
+
+def _part(one: Media, media: MediaFolder) -> prompt.Part | None:
+    """A picture or a clip; None for a document, which went to the model as pictures and text of its pages."""
+    if one.media_type.startswith("image/"):
+        return Picture(media.read(one))
+    if one.media_type.startswith("audio/"):
+        heard = sound.load(media.checked(one))
+        return Clip(heard.samples, heard.rate)
+    return None
+
+
+def _calls(turn: Turn) -> list[dict[str, object]]:
+    return [{"name": call.name, "arguments": dict(call.arguments)} for call in turn.calls]
