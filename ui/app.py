@@ -9,19 +9,24 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Final, Self
 
-from PySide6.QtCore import QLocale, QSocketNotifier, Qt
+from PySide6.QtCore import QCoreApplication, QLocale, QSocketNotifier, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
 from assistant.instance import Instance, Request
 from assistant.settings import Settings, SettingsFile, default_path
-from models.errors import AsideError
+from models.errors import AsideError, DeviceError
 from ui import icons, theme
 from ui.archive import Archive
+from ui.brain import BrainEvent, Called, Failed, Wrote
 from ui.conductor import Conductor
 from ui.gate import Gate
+from ui.hotkeys import Hotkeys, Pressed, Released, available
+from ui.pill import Pill
+from ui.screen import Screens
 from ui.theme import Theme, Type
 from ui.translation import Translation
+from ui.tray import Tray
 from ui.window import Window
 
 _NORMAL: Final = 11  # points: the scale of letters is 1
@@ -41,6 +46,9 @@ class Desktop:
         self.conductor = Conductor(self.gate)
         self.archive = Archive(self.gate, data / "history", self._complain)
         self.window = Window(self.gate, self.conductor, self.archive)
+        self.pill, self.tray, self.screens = Pill(), Tray(), Screens()
+        self.hotkeys: Hotkeys | None = None
+        self._connect()
         self.apply_theme()
         application.styleHints().colorSchemeChanged.connect(self.apply_theme)
 
@@ -66,6 +74,8 @@ class Desktop:
         self._application.setStyleSheet(theme.style_sheet(colours, letters))
         self._application.setWindowIcon(icons.icon("aside", colours.accent))
         self.window.set_theme(colours, letters)
+        self.pill.set_theme(colours)
+        self.tray.set_theme(colours)
 
     def show(self) -> None:
         """The window to the front."""
@@ -86,7 +96,83 @@ class Desktop:
             case "quit":
                 self._application.quit()
             case "screenshot":
-                self.show()
+                self.capture()
+
+    def grab_keys(self) -> None:
+        """The hotkeys of the settings, where the desktop lets programs have any."""
+        if not available():
+            return
+        wanted = {"talk": self.settings.hotkeys.talk, "screen": self.settings.hotkeys.screen}
+        try:
+            self.hotkeys = Hotkeys(wanted, lambda event: self.gate.post(partial(self.pressed, event)))
+        except AsideError as error:
+            self.window.show_problem(error)
+            return
+        if self.hotkeys.taken:
+            listed = ", ".join(self.hotkeys.taken)
+            self.window.show_problem(
+                DeviceError(f"Another program has the hotkey {listed}.", "Choose another in the settings.")
+            )
+
+    def pressed(self, event: Pressed | Released) -> None:
+        """A hotkey."""
+        match event:
+            case Pressed("talk"):
+                self.conductor.talk()
+            case Released("talk", held):
+                self.conductor.release(held)
+            case Pressed("screen"):
+                self.capture()
+
+    def capture(self) -> None:
+        """Freeze the screen and let the person choose what to ask about."""
+        try:
+            if not self.settings.privacy.screen:
+                raise DeviceError("Looking at the screen is switched off.", "Allow it in the settings.")
+            self.screens.freeze()
+        except AsideError as error:
+            self.show()
+            self.window.show_problem(error)
+
+    def _captured(self, picture: bytes) -> None:
+        """The picture waits in the composer; what is spoken or typed next is asked about it."""
+        self.show()
+        self.window.composer.add_picture(picture, QCoreApplication.translate("Desktop", "Screenshot"))
+        self.window.composer.text.setFocus()
+
+    def _connect(self) -> None:
+        conductor, pill, tray = self.conductor, self.pill, self.tray
+        conductor.changed.connect(pill.show_state)
+        conductor.changed.connect(tray.show_state)
+        conductor.level.connect(pill.level.push)
+        conductor.understood.connect(lambda _, text: pill.show_question(text))
+        conductor.told.connect(self._show_in_pill)
+        conductor.problem.connect(lambda error: pill.show_note(str(error)))
+        conductor.companions = self.window.composer.take_media
+        pill.stopped.connect(conductor.stop)
+        pill.opened.connect(self.show)
+        tray.show_window.connect(self.show)
+        tray.listen.connect(conductor.tap)
+        tray.capture.connect(self.capture)
+        tray.stop.connect(conductor.stop)
+        tray.end.connect(self._application.quit)
+        self.window.capture.connect(self.capture)
+        self.window.closed.connect(self._window_closed)
+        self.screens.chosen.connect(self._captured)
+
+    def _show_in_pill(self, event: BrainEvent) -> None:
+        match event:
+            case Wrote(_, text):
+                self.pill.add_answer(text)
+            case Called(_, name, arguments):
+                self.pill.show_note(f"→ {name} {', '.join(map(str, arguments.values()))}")
+            case Failed(_, error):
+                self.pill.show_note(str(error))
+
+    def _window_closed(self) -> None:
+        """Without a tray nobody could find a hidden Aside again."""
+        if not self.tray.there:
+            self._application.quit()
 
     def _complain(self, error: AsideError) -> None:
         self.window.show_problem(error)
@@ -94,11 +180,17 @@ class Desktop:
     def close(self) -> None:
         """Input, processing, output, and the history last of all."""
         self.window.hide()
+        self.pill.hide()
+        self.screens.thaw()
+        if self.hotkeys is not None:
+            self.hotkeys.close()
         self.conductor.close()
         self.archive.close()
         self.gate.close()
         self._application.styleHints().colorSchemeChanged.disconnect(self.apply_theme)
         self._application.removeTranslator(self._translation)
+        self.tray.close()
+        self.pill.deleteLater()
         self.window.deleteLater()
 
 
@@ -135,6 +227,7 @@ def application() -> QApplication:
     made.setApplicationName("Aside")
     made.setDesktopFileName("aside")
     made.setStyle("Fusion")
+    made.setQuitOnLastWindowClosed(False)  # the tray, or `Desktop`, decides
     return made
 
 
@@ -146,8 +239,9 @@ def run(place: Instance, package: Path, name: str, data: Path, hidden: bool = Fa
     try:
         with Desktop(qt, loaded.settings, data) as desktop:
             place.serve(lambda request: desktop.gate.post(partial(desktop.obey, request)))
-            if not hidden:
+            if not hidden or not desktop.tray.there:
                 desktop.show()
+            desktop.grab_keys()
             desktop.conductor.brain.load(package, name)
             return qt.exec()
     finally:

@@ -111,7 +111,12 @@ class Archive:
 
     def understood(self, turn: int, words: str, done: Callable[[Conversation], None]) -> None:
         """Keep what was understood of a spoken question."""
-        self._do(partial(self._understood, turn, words), lambda kept: kept is not None and done(kept))
+
+        def told(kept: Conversation | None) -> None:
+            if kept is not None:
+                done(kept)
+
+        self._do(partial(self._understood, turn, words), told)
 
     def _do(self, work: Callable[[History], T], done: Callable[[T], Any] = lambda _: None) -> None:
         def carry_out() -> None:

@@ -99,7 +99,7 @@ class Composer(QFrame):
     asked = Signal(Question)
     stopped = Signal()
     listen = Signal()
-    screen = Signal()
+    capture = Signal()
     problem = Signal(AsideError)
 
     def __init__(self, gate: Gate, parent: QWidget | None = None) -> None:
@@ -131,7 +131,7 @@ class Composer(QFrame):
         self.attach_button = self._button("attach", self.tr("Attach pictures or recordings (Ctrl+O)"))
         self.attach_button.clicked.connect(self.choose)
         self.screen_button = self._button("screen", self.tr("Ask about the screen"))
-        self.screen_button.clicked.connect(self.screen)
+        self.screen_button.clicked.connect(self.capture)
         self.listen_button = self._button("microphone", self.tr("Speak (Ctrl+Space)"))
         self.listen_button.clicked.connect(self.listen)
         self.send_button = self._button("send", self.tr("Send (Enter)"))
@@ -188,6 +188,13 @@ class Composer(QFrame):
             tuple(one for one, _ in self._media if isinstance(one, bytes)),
             tuple(one for one, _ in self._media if isinstance(one, Sound)),
         )
+
+    def take_media(self) -> tuple[bytes, ...]:
+        """The pictures that are waiting, for a question that is spoken; they are gone from here then."""
+        pictures = tuple(one for one, _ in self._media if isinstance(one, bytes))
+        self._media = [(one, name) for one, name in self._media if not isinstance(one, bytes)]
+        self._show_media()
+        return pictures
 
     def choose(self) -> None:
         """Let the person choose files."""
@@ -303,7 +310,7 @@ def png(image: QImage) -> bytes:
     """An image as PNG data."""
     buffer = QBuffer()
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-    image.save(buffer, "PNG")
+    image.save(buffer, b"PNG")
     return bytes(buffer.data().data())
 
 

@@ -53,6 +53,8 @@ class Conductor(QObject):
         self._recordings: dict[int, Recording] = {}
         self.mouth = Mouth()
         self.brain = Brain(lambda event: gate.post(lambda: self._tell(event)))
+        self.companions: Callable[[], tuple[bytes, ...]] = tuple
+        """Gives, and gives away, the pictures that a spoken question is about."""
         self._spoken: dict[int, Sound] = {}  # questions whose words are not known for sure
 
     @property
@@ -143,7 +145,7 @@ class Conductor(QObject):
                 self.problem.emit(_NOTHING)
             self._step(turn.HeardNothing(number))
         else:
-            self._step(turn.Heard(number, Question(sounds=(sound,))))
+            self._step(turn.Heard(number, Question(pictures=self.companions(), sounds=(sound,))))
 
     def _not_heard(self, number: int, error: AsideError) -> None:
         self._recordings.pop(number, None)

@@ -159,9 +159,9 @@ class Side(QFrame):
         menu.deleteLater()
 
     def _rename(self) -> None:
-        item = self.list.currentItem()
-        if item is None:
+        if self.list.currentRow() < 0:
             return
+        item = self.list.currentItem()
         title, given = QInputDialog.getText(
             self, self.tr("Rename"), self.tr("Title"), QLineEdit.EchoMode.Normal, item.text()
         )
@@ -169,9 +169,9 @@ class Side(QFrame):
             self._archive.rename(int(item.data(_NUMBER)), title.strip(), lambda _: self.refresh())
 
     def _delete(self) -> None:
-        item = self.list.currentItem()
-        if item is None:
+        if self.list.currentRow() < 0:
             return
+        item = self.list.currentItem()
         box = QMessageBox(self)
         box.setTextFormat(Qt.TextFormat.PlainText)
         box.setWindowTitle(self.tr("Delete"))

@@ -45,7 +45,7 @@ class Window(QMainWindow):
 
     closed = Signal()
     """The person closed the window."""
-    screen = Signal()
+    capture = Signal()
     """The person wants to ask about the screen."""
 
     def __init__(self, gate: Gate, conductor: Conductor, archive: Archive) -> None:
@@ -229,7 +229,7 @@ class Window(QMainWindow):
         self.composer.asked.connect(self._conductor.ask)
         self.composer.stopped.connect(self._conductor.stop)
         self.composer.listen.connect(self._conductor.tap)
-        self.composer.screen.connect(self.screen)
+        self.composer.capture.connect(self.capture)
         self.composer.problem.connect(self.show_problem)
         self._conductor.changed.connect(self._show_state)
         self._conductor.asked.connect(self._show_question)

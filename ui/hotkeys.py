@@ -1,0 +1,213 @@
+"""Keys that work whatever window has the focus, on X11: grabbed from the server, in a thread of their own.
+
+A grab counts for one exact state of Num Lock and Caps Lock, so each key is grabbed in the four there are. A
+key that is held repeats as pairs of release and press; so does a storm of presses. `Presses` makes one press
+and one release of either. On Wayland no program may grab keys: there the desktop's own settings bind
+`aside listen`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from models.errors import DeviceError
+
+_REPEAT: Final = 0.04  # s: a release that is followed by a press within this was none
+_AGAIN: Final = 0.25  # s after a release before the key counts again: nobody means to press faster
+_JOIN: Final = 2.0  # s
+_NAMES: Final = {
+    "Space": "space",
+    "Enter": "Return",
+    "Esc": "Escape",
+    "PageUp": "Prior",
+    "PageDown": "Next",
+}
+
+
+@dataclass(frozen=True)
+class Pressed:
+    """A hotkey went down."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class Released:
+    """It came up again after ``held`` seconds."""
+
+    key: str
+    held: float
+
+
+class Presses:
+    """Presses and releases as people mean them. Pure: times in seconds come in with the events."""
+
+    def __init__(self) -> None:
+        self._down: dict[str, float] = {}  # since when
+        self._up: dict[str, float] = {}  # came up then, not told yet
+        self._told: dict[str, float] = {}  # last release that was told
+
+    def press(self, key: str, now: float) -> list[Pressed]:
+        """The server says that the key went down."""
+        if self._up.pop(key, None) is not None or key in self._down:
+            return []
+        if now - self._told.get(key, -1e9) < _AGAIN:
+            self._told[key] = now  # still the same storm
+            return []
+        self._down[key] = now
+        return [Pressed(key)]
+
+    def release(self, key: str, now: float) -> None:
+        """The server says that it came up; `due` tells whether it stays up."""
+        if key in self._down:
+            self._up[key] = now
+
+    def due(self, now: float) -> list[Released]:
+        """The releases that no press has followed."""
+        ready = [key for key, up in self._up.items() if now - up >= _REPEAT]
+        told = []
+        for key in ready:
+            up = self._up.pop(key)
+            self._told[key] = now
+            told.append(Released(key, up - self._down.pop(key)))
+        return told
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds after which to ask `due`; None: when the next event comes."""
+        return _REPEAT / 2 if self._up else None
+
+
+def available() -> bool:
+    """Whether keys can be grabbed here: an X server that is not one inside Wayland."""
+    return (
+        sys.platform == "linux"
+        and bool(os.environ.get("DISPLAY"))
+        and not os.environ.get("WAYLAND_DISPLAY")
+        and os.environ.get("XDG_SESSION_TYPE") != "wayland"
+    )
+
+
+class Hotkeys:
+    """Grabs keys until `close`. ``tell`` is called by its thread."""
+
+    def __init__(self, keys: Mapping[str, str], tell: Callable[[Pressed | Released], None]) -> None:
+        """``keys``: what each is called, and its combination, such as ``Ctrl+Alt+Space``; "" is none.
+
+        `taken` names those that another program has. Raises DeviceError if there is no X server to ask.
+        """
+        from Xlib import display, error  # noqa: PLC0415 # only where there is an X server
+
+        try:
+            self._display: Any = display.Display()
+        except (error.DisplayError, OSError) as problem:
+            raise DeviceError(
+                "Hotkeys can't be used: the X server doesn't answer.", "Bind `aside listen` to a key instead."
+            ) from problem
+        self._tell = tell
+        self._codes: dict[tuple[int, int], str] = {}
+        self.taken: list[str] = [
+            combination
+            for name, combination in keys.items()
+            if combination and not self._grab(name, combination)
+        ]
+        """The combinations that another program has, or that this keyboard lacks."""
+        self._wake, self._waker = os.pipe()
+        self._thread = threading.Thread(target=self._run, name="hotkeys")
+        self._thread.start()
+
+    def close(self) -> None:
+        """Give the keys back."""
+        os.write(self._waker, b"x")
+        self._thread.join(_JOIN)
+        self._display.close()
+        os.close(self._wake)
+        os.close(self._waker)
+
+    def _grab(self, name: str, combination: str) -> bool:
+        """Grab one combination in all states of the locks; all or none."""
+        from Xlib import X, error  # noqa: PLC0415 # only where there is an X server
+
+        code, modifiers = self._code(combination)
+        if not code:
+            return False
+        root = self._display.screen().root
+        variants = [modifiers | extra for extra in (0, X.LockMask, X.Mod2Mask, X.LockMask | X.Mod2Mask)]
+        refused = error.CatchError(error.BadAccess)
+        for variant in variants:
+            root.grab_key(code, variant, True, X.GrabModeAsync, X.GrabModeAsync, onerror=refused)
+        self._display.sync()
+        if refused.get_error() is not None:
+            for variant in variants:
+                root.ungrab_key(code, variant, onerror=error.CatchError())
+            self._display.sync()
+            return False
+        self._codes[code, modifiers] = name
+        return True
+
+    def _code(self, combination: str) -> tuple[int, int]:
+        """Key code and modifier mask; code 0 if the keyboard has no such key."""
+        from Xlib import XK, X  # noqa: PLC0415 # only where there is an X server
+
+        masks = {
+            "ctrl": X.ControlMask,
+            "alt": X.Mod1Mask,
+            "shift": X.ShiftMask,
+            "meta": X.Mod4Mask,
+            "super": X.Mod4Mask,
+        }
+        *held, key = combination.split("+")
+        modifiers = 0
+        for one in held:
+            modifiers |= masks.get(one.lower(), 0)
+        symbol = XK.string_to_keysym(_NAMES.get(key, key if len(key) > 1 else key.lower()))
+        return self._display.keysym_to_keycode(symbol) if symbol else 0, modifiers
+
+    def _run(self) -> None:
+        from Xlib import error  # noqa: PLC0415 # only where there is an X server
+
+        with contextlib.suppress(error.ConnectionClosedError):  # the session ends, and the keys with it
+            self._watch()
+
+    def _watch(self) -> None:
+        from Xlib import X  # noqa: PLC0415 # only where there is an X server
+
+        presses = Presses()
+        mask = X.ControlMask | X.Mod1Mask | X.ShiftMask | X.Mod4Mask
+        start: int | None = None  # the server's time of the first event, in ms
+        down: dict[int, str] = {}
+        now = 0.0
+        while True:
+            timeout = presses.wait
+            ready, _, _ = select.select([self._display.fileno(), self._wake], [], [], timeout)
+            if self._wake in ready:
+                return
+            if not ready:
+                now += timeout or 0.0
+            while self._display.pending_events():
+                event = self._display.next_event()
+                if event.type not in (X.KeyPress, X.KeyRelease):
+                    continue
+                start = event.time if start is None else start
+                now = ((event.time - start) & 0xFFFFFFFF) / 1000
+                self._due(presses, now)
+                if event.type == X.KeyPress:
+                    name = self._codes.get((event.detail, event.state & mask))
+                    if name is not None:
+                        down[event.detail] = name
+                        for told in presses.press(name, now):
+                            self._tell(told)
+                elif event.detail in down:  # the modifiers may have come up before
+                    presses.release(down[event.detail], now)
+            self._due(presses, now)
+
+    def _due(self, presses: Presses, now: float) -> None:
+        for told in presses.due(now):
+            self._tell(told)

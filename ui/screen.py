@@ -1,0 +1,194 @@
+"""Asking about the screen: it freezes, a region is dragged, and the question is typed or spoken.
+
+The picture is taken before anything of ours is shown, so it is what the person saw when they pressed the key.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from PySide6.QtCore import QObject, QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QGuiApplication,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPixmap,
+    QScreen,
+)
+from PySide6.QtWidgets import QWidget
+
+from models.errors import DeviceError
+from ui import theme
+from ui.composer import png
+from ui.theme import DARK
+
+_SMALLEST: Final = 8  # logical pixels: less was a click
+_STEP: Final = 10  # logical pixels that an arrow key moves a corner
+
+
+class Screens(QObject):
+    """Freezes all screens until a region is chosen or it is given up."""
+
+    chosen = Signal(bytes)
+    """The region as PNG data, in the pixels of its screen."""
+    given_up = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._covers: list[_Cover] = []
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the screens are frozen now."""
+        return bool(self._covers)
+
+    def freeze(self) -> None:
+        """Take pictures of all screens and show them. Raises DeviceError if the system doesn't allow it."""
+        if self._covers:
+            return
+        pictures = [(screen, screen.grabWindow(0)) for screen in QGuiApplication.screens()]
+        if any(picture.isNull() for _, picture in pictures):
+            raise DeviceError(
+                "The screen can't be captured: this desktop doesn't let programs look at it.",
+                "Take a screenshot with the desktop's own key and paste it into the question.",
+            )
+        for screen, picture in pictures:
+            cover = _Cover(screen, picture)
+            cover.chosen.connect(self._choose)
+            cover.given_up.connect(self._give_up)
+            self._covers.append(cover)
+            cover.show()
+        self._covers[0].activateWindow()
+        self._covers[0].setFocus()
+
+    def thaw(self) -> None:
+        """Remove the covers."""
+        for cover in self._covers:
+            cover.hide()
+            cover.deleteLater()
+        self._covers.clear()
+
+    def _choose(self, picture: QPixmap) -> None:
+        self.thaw()
+        self.chosen.emit(png(picture.toImage()))
+
+    def _give_up(self) -> None:
+        self.thaw()
+        self.given_up.emit()
+
+
+class _Cover(QWidget):
+    """One frozen screen. Drag a region, or move one with the arrows; Enter takes it; Esc gives up."""
+
+    chosen = Signal(QPixmap)
+    given_up = Signal()
+
+    def __init__(self, screen: QScreen, picture: QPixmap) -> None:
+        super().__init__(
+            None,
+            Qt.WindowType.FramelessWindowHint
+            | Qt.WindowType.WindowStaysOnTopHint
+            | Qt.WindowType.BypassWindowManagerHint
+            | Qt.WindowType.Tool,
+        )
+        self.setWindowTitle(self.tr("Ask about the screen"))
+        self.setAccessibleName(self.windowTitle())
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self.setGeometry(screen.geometry())
+        self.setCursor(Qt.CursorShape.CrossCursor)
+        self._picture = picture
+        self._from: QPoint | None = None
+        self._region = QRect()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Called by Qt: the picture darkened, the region as it is."""
+        painter = QPainter(self)
+        painter.drawPixmap(self.rect(), self._picture)
+        painter.fillRect(self.rect(), QColor(10, 12, 18, 110))
+        if not self._region.isEmpty():
+            painter.drawPixmap(QRectF(self._region), self._picture, QRectF(self._pixels(self._region)))
+            painter.setPen(QPen(QColor(DARK.accent), 2))
+            painter.drawRect(self._region)
+        self._paint_hint(painter)
+
+    def _paint_hint(self, painter: QPainter) -> None:
+        text = self.tr("Drag a region to ask about it · Enter: the whole screen · Esc: give up")
+        room = painter.fontMetrics().size(0, text) + QSize(2 * theme.WIDE, 2 * theme.GAP)
+        box = QRect(QPoint((self.width() - room.width()) // 2, theme.LARGE), room)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(DARK.raised))
+        painter.drawRoundedRect(box, room.height() / 2, room.height() / 2)
+        painter.setPen(QColor(DARK.text))
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Called by Qt."""
+        if event.button() == Qt.MouseButton.LeftButton:
+            self._from = event.position().toPoint()
+            self._region = QRect()
+        else:
+            self.given_up.emit()
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Called by Qt."""
+        if self._from is not None:
+            self._region = QRect(self._from, event.position().toPoint()).normalized() & self.rect()
+            self.update()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Called by Qt."""
+        if self._from is None or event.button() != Qt.MouseButton.LeftButton:
+            return
+        self._from = None
+        if min(self._region.width(), self._region.height()) >= _SMALLEST:
+            self._take()
+        else:
+            self._region = QRect()
+            self.update()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Called by Qt."""
+        keys = Qt.Key
+        moves = {
+            keys.Key_Left: QPoint(-_STEP, 0),
+            keys.Key_Right: QPoint(_STEP, 0),
+            keys.Key_Up: QPoint(0, -_STEP),
+            keys.Key_Down: QPoint(0, _STEP),
+        }
+        key = keys(event.key())
+        if key is keys.Key_Escape:
+            self.given_up.emit()
+        elif key in (keys.Key_Return, keys.Key_Enter):
+            self._take()
+        elif key in moves:
+            self._move(moves[key], bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier))
+
+    def _move(self, by: QPoint, size: bool) -> None:
+        """Move the region, or with Shift its lower right corner."""
+        if self._region.isEmpty():
+            self._region = QRect(0, 0, self.width() // 3, self.height() // 3)
+            self._region.moveCenter(self.rect().center())
+        elif size:
+            self._region.setBottomRight(self._region.bottomRight() + by)
+        else:
+            self._region.translate(by)
+        self._region = self._region.normalized() & self.rect()
+        self.update()
+
+    def _take(self) -> None:
+        region = self.rect() if self._region.isEmpty() else self._region
+        self.chosen.emit(self._picture.copy(self._pixels(region)))
+
+    def _pixels(self, region: QRect) -> QRect:
+        """A region of the screen in the pixels of its picture."""
+        across = self._picture.width() / max(1, self.width())
+        down = self._picture.height() / max(1, self.height())
+        return QRectF(
+            QPointF(region.x() * across, region.y() * down),
+            QPointF((region.x() + region.width()) * across, (region.y() + region.height()) * down),
+        ).toAlignedRect()
