@@ -1,0 +1,80 @@
+"""Aside's window in the test's own process, on a virtual screen, with the shipped model."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from PySide6.QtCore import QEvent, QEventLoop, QTimer
+from PySide6.QtWidgets import QApplication
+from virtual_screen import VirtualScreen, virtual_screen
+
+from assistant.settings import Interface, Settings
+from models import package
+from ui import app, brain
+
+LIGHT = Settings(interface=Interface(language="en", theme="light"))
+
+
+@pytest.fixture(scope="session")
+def screen() -> Iterator[VirtualScreen]:
+    with virtual_screen() as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def qt(screen: VirtualScreen) -> Iterator[QApplication]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("WAYLAND_DISPLAY", "XDG_SESSION_TYPE", "QT_QPA_PLATFORM"):
+            patch.delenv(name, raising=False)
+        patch.setenv("DISPLAY", screen.display)
+        made = app.application()
+        yield made
+        made.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
+    """Let Qt work until the condition is true."""
+    loop = QEventLoop()
+    timer = QTimer()
+    deadline = time.monotonic() + seconds
+
+    def look() -> None:
+        if condition() or time.monotonic() > deadline:
+            loop.quit()
+
+    timer.timeout.connect(look)
+    timer.start(10)
+    loop.exec()
+    timer.stop()
+    assert condition(), "it did not happen in time"
+
+
+@contextmanager
+def desktop(qt: QApplication, folder: Path, settings: Settings = LIGHT) -> Iterator[app.Desktop]:
+    """The whole application; afterwards, no thread and no process of it may be left."""
+    threads, processes = set(threading.enumerate()), set(psutil.Process().children(recursive=True))
+    with app.Desktop(qt, settings, folder) as one:
+        one.show()
+        wait_until(one.window.isActiveWindow)
+        yield one
+    qt.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    left = [t.name for t in set(threading.enumerate()) - threads if t.is_alive()]
+    assert not left
+    assert not [p for p in set(psutil.Process().children(recursive=True)) - processes if p.is_running()]
+
+
+def load_nano(one: app.Desktop) -> None:
+    """Wait until the shipped model is ready."""
+    told: list[brain.BrainEvent] = []
+    one.conductor.told.connect(told.append)
+    one.conductor.brain.load(package.embedded(), "nano")
+    wait_until(lambda: any(isinstance(event, brain.Loaded | brain.LoadFailed) for event in told), 120)
+    one.conductor.told.disconnect(told.append)
+    assert isinstance(told[-1], brain.Loaded), told

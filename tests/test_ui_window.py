@@ -1,0 +1,184 @@
+"""The window on a real screen with a real model: asked with the keyboard, answered, kept, found again."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import psutil
+from PIL import Image
+from PySide6.QtCore import QMimeData, QTimer, QUrl
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLineEdit, QWidget
+from real_window import desktop, load_nano, qt, screen, wait_until
+from virtual_screen import VirtualScreen
+
+from assistant.turn import Phase
+from ui.app import Desktop
+from ui.transcript import Transcript
+
+__all__ = ["qt", "screen"]  # fixtures
+
+QUESTION = "what is seven times eight"
+
+
+def idle(one: Desktop) -> bool:
+    return one.conductor.state.phase is Phase.IDLE
+
+
+def ask(one: Desktop, screen: VirtualScreen, text: str) -> None:
+    """Type a question with the real keyboard and wait for the end of the answer."""
+    turn = one.conductor.state.turn
+    one.window.activateWindow()
+    one.window.composer.text.setFocus()
+    wait_until(one.window.composer.text.hasFocus)
+    screen.xdotool("type", "--delay", 5, text)
+    wait_until(lambda: one.window.composer.text.toPlainText() == text)
+    screen.xdotool("key", "Return")
+    wait_until(lambda: one.conductor.state.turn > turn and idle(one))
+
+
+def test_a_typed_question_is_answered_kept_and_found(
+    qt: QApplication, screen: VirtualScreen, tmp_path: Path
+) -> None:
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        ask(one, screen, QUESTION)
+        shown = one.window.transcript.toPlainText()
+        assert shown.startswith(QUESTION)
+        assert "calculate" in shown
+        ask(one, screen, "hello")
+        answer = one.window.transcript.toPlainText()
+        wait_until(lambda: one.window.side.list.count() == 1)
+    with desktop(qt, tmp_path) as one:  # after a restart
+        load_nano(one)
+        side = one.window.side
+        wait_until(lambda: side.list.count() == 1)
+        assert side.list.item(0).text() == QUESTION
+        side.search.setText("hello")
+        wait_until(lambda: side.list.count() == 1 and "hello" in side.list.item(0).toolTip().lower())
+        side.search.setText("elephant")
+        wait_until(lambda: side.list.count() == 0)
+        side.search.clear()
+        wait_until(lambda: side.list.count() == 1)
+        side.list.itemClicked.emit(side.list.item(0))
+        wait_until(lambda: one.window.transcript.toPlainText().startswith(QUESTION))
+        assert "hello" in one.window.transcript.toPlainText()
+        first_words = answer.split("hello", 1)[1].strip().split("\n")[0]
+        wait_until(lambda: first_words in one.window.transcript.toPlainText())
+        ask(one, screen, "hello")
+
+
+def test_an_engine_that_dies_is_back_and_the_chat_is_kept(
+    qt: QApplication, screen: VirtualScreen, tmp_path: Path
+) -> None:
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        ask(one, screen, "hello")
+        pid = one.conductor.brain.pid
+        assert pid is not None
+        psutil.Process(pid).kill()
+        ask(one, screen, "hello again")
+        assert "ended" in one.window.transcript.toPlainText().lower()
+        wait_until(lambda: one.conductor.brain.pid not in (None, pid), 30)
+        ask(one, screen, QUESTION)
+        assert "calculate" in one.window.transcript.toPlainText()
+
+
+def test_without_a_model_the_window_lives_and_says_so(qt: QApplication, tmp_path: Path) -> None:
+    with desktop(qt, tmp_path) as one:
+        one.conductor.brain.load(tmp_path / "missing", "missing")
+        wait_until(one.window._banner.isVisible)
+        assert "missing" in one.window._problem.text()
+        one.window.composer.text.setPlainText("hello")
+        assert not one.window.composer.send_button.isEnabled()
+
+
+def test_pictures_are_attached_removed_and_refused(qt: QApplication, tmp_path: Path) -> None:
+    Image.new("RGB", (300, 200), "blue").save(tmp_path / "blue.png")
+    (tmp_path / "junk.png").write_bytes(b"no picture")
+    with desktop(qt, tmp_path) as one:
+        composer = one.window.composer
+        data = QMimeData()
+        data.setUrls([QUrl.fromLocalFile(str(tmp_path / "blue.png"))] * 2)
+        composer.take(data)
+        wait_until(lambda: len(composer.question().pictures) == 2)
+        buttons = [b for b in composer.findChildren(QAbstractButton) if "Remove" in b.accessibleName()]
+        buttons[0].click()
+        assert len(composer.question().pictures) == 1
+        data.setUrls([QUrl.fromLocalFile(str(tmp_path / "junk.png"))])
+        composer.take(data)
+        wait_until(lambda: "junk.png" in one.window._problem.text())
+        assert len(composer.question().pictures) == 1
+
+
+def test_every_control_has_a_name_and_the_keyboard_reaches_it(qt: QApplication, tmp_path: Path) -> None:
+    with desktop(qt, tmp_path) as one:
+        controls = [
+            w
+            for w in one.window.findChildren(QWidget)
+            if isinstance(w, QAbstractButton | QLineEdit) and w.isVisible() and w.isEnabled()
+        ]
+        assert len(controls) > 8
+        for control in controls:
+            text = control.text() if isinstance(control, QAbstractButton) else control.placeholderText()
+            ours = not control.objectName().startswith("qt_")
+            assert not ours or control.accessibleName() or text, control
+
+
+def test_markup_stays_text_and_loads_nothing(qt: QApplication, tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "secret.png")
+    hostile = f'<img src="file://{tmp_path}/secret.png"> <b>bold</b> ![x](file:///etc/passwd) <script>'
+    view = Transcript()
+    view.add_question(1, hostile)
+    view.append_answer(hostile + "\u2029\ufffc\x1b[2J")
+    view.show()
+    wait_until(lambda: "bold" in view.toPlainText()[len(hostile) :])
+    assert view.toPlainText().count("<img src=") == 2
+    assert view.toPlainText().count("<b>bold</b>") == 2
+    assert "\x1b" not in view.toPlainText()
+    assert "\ufffc" not in view.toPlainText()
+    view.close()
+    view.deleteLater()
+
+
+def test_a_million_characters_without_a_break_do_not_freeze_it(qt: QApplication) -> None:
+    view = Transcript()
+    view.resize(800, 600)
+    view.show()
+    view.add_question(1, "why?")
+    gaps: list[float] = []
+    last = time.thread_time()  # of this thread: other programs' time is not ours
+
+    def tick() -> None:
+        nonlocal last
+        now = time.thread_time()
+        gaps.append(now - last)
+        last = now
+
+    timer = QTimer()
+    timer.timeout.connect(tick)
+    timer.start(0)
+    done: list[bool] = []
+    view.settled.connect(lambda: done.append(True))
+    text = "".join(chr(97 + i % 26) for i in range(1_000_000))
+    view.append_answer(text)
+    wait_until(lambda: done, 120)
+    timer.stop()
+    assert sorted(gaps)[-len(gaps) // 500 - 3] < 0.05
+    view.selectAll()
+    assert view.selected_text() == "why?\n" + text
+    view.close()
+    view.deleteLater()
+
+
+def test_closed_in_mid_answer_it_ends_soon_and_keeps_the_part(qt: QApplication, tmp_path: Path) -> None:
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        one.window.composer.text.setPlainText("hello")
+        one.window.composer.send()
+        wait_until(lambda: one.conductor.state.turn == 1)
+        started = time.monotonic()
+    assert time.monotonic() - started < 3.0
+    with desktop(qt, tmp_path) as one:
+        wait_until(lambda: one.window.side.list.count() == 1)
+        assert one.window.side.list.item(0).text() == "hello"
