@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,3 +83,8 @@ def disk_full(folder: Path) -> DiskFullError:
         f"The disk is full: nothing more can be kept in {folder}.",
         "Make room; what was kept before is intact.",
     )
+
+
+def free_space(folder: Path) -> int:
+    """Bytes that can still be written, without what is set aside for root. Raises OSError."""
+    return shutil.disk_usage(folder).free

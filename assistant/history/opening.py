@@ -35,8 +35,9 @@ def open_history(folder: Path, timeout: float) -> Opened:
     path = folder / schema.DATABASE
     with explained(folder):
         make_folder(folder)
-        left = path.with_name(path.name + "-wal").exists() or MediaFolder(folder / schema.MEDIA).names()
-        exists = path.exists() and path.stat().st_size > 0
+        # The log is looked at first: a process that is just making the history makes the file before it.
+        left = _size(path.with_name(path.name + "-wal")) or MediaFolder(folder / schema.MEDIA).names()
+        exists = _size(path) > 0
         if left and not exists:
             # SQLite would take it for new, and drop the log; we would drop the media
             return _in_memory(
@@ -53,21 +54,15 @@ def open_history(folder: Path, timeout: float) -> Opened:
             raise
 
 
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
 def _sentence(error: sqlite3.Error, folder: Path) -> HistoryError:
     """At opening an I/O error comes from the shared index, for which there is no room."""
-    if faults.code(error) == sqlite3.SQLITE_IOERR and _free(folder) < 2**20:
+    if faults.code(error) == sqlite3.SQLITE_IOERR and faults.free_space(folder) < 2**20:
         return faults.disk_full(folder)
     return faults.of_sqlite(error, folder)
-
-
-def _free(folder: Path) -> int:
-    """Bytes that can still be written."""
-    if os.name != "posix":
-        import shutil  # noqa: PLC0415 # the standard library has two ways, and this one counts root's reserve
-
-        return shutil.disk_usage(folder).free
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
 
 
 def _examine(path: Path, timeout: float) -> None:

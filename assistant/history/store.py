@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 from assistant.history import schema, turns, words, writer
-from assistant.history.faults import DAMAGED, BusyError, DiskFullError, code, explained
+from assistant.history.faults import DAMAGED, BusyError, DiskFullError, code, explained, free_space
 from assistant.history.media import MediaFolder
 from assistant.history.opening import open_history
 from assistant.history.records import CallState, Conversation, Hit, Media, NewTurn, ToolCall, Turn
@@ -27,6 +27,7 @@ _CONVERSATION: Final = (
     "SELECT id, title, mode, created, changed, used,"
     " (SELECT count(*) FROM turn WHERE conversation = c.id AND hidden_by IS NULL) FROM conversation AS c"
 )
+_MARGIN: Final = 1 << 20  # bytes
 _DAY: Final = 86400.0  # s
 
 
@@ -229,7 +230,7 @@ class History:
             return words.search(db, query, limit, offset)
 
     def is_intact(self) -> bool:
-        """Look at every page and at the index; opening looks only at what turns stand in. Slow for a large file."""
+        """Look at every page and at the index, which opening does not. Slow for a large file."""
         if self.problem:
             return False
         with self._lock, explained(self.folder):
@@ -365,10 +366,23 @@ class History:
     def _scrub(self) -> None:
         """Leave no trace of what was deleted in the file, its log, or the media folder."""
         self._sweep()
+        try:
+            self._empty_log()
+            with self._lock, explained(self.folder):
+                size = (self.folder / schema.DATABASE).stat().st_size
+                if free_space(self.folder) > 2 * size + _MARGIN:
+                    # Freed pages are zeros already; this drops what pages in use hold between their rows.
+                    self._db.execute("VACUUM")
+            self._empty_log()
+        except DiskFullError as error:
+            raise DiskFullError(
+                "It is deleted, but the disk is too full to remove its last traces.",
+                "Make room, then delete something else or start again.",
+            ) from error
+
+    def _empty_log(self) -> None:
+        """Move everything from the log into the file, and cut the log."""
         with self._lock, explained(self.folder):
-            # Freed pages are zeros already. This also drops what pages in use still hold between their rows.
-            with contextlib.suppress(DiskFullError), explained(self.folder):
-                self._db.execute("VACUUM")
             busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise BusyError(
