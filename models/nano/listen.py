@@ -103,7 +103,7 @@ class Listener:
         again = ctc.ctc_loss(self._heads.token_head(encoded[spoken]), tokens[spoken], words)
         projected = network.project_speech(model, encoded, vision=False)
         features = [p[:n] for p, n in zip(projected, tokens.tolist(), strict=True)]
-        context: rows.Context = rng.choices(("tools", "plain", "none"), (30, 45, 25))[0]
+        context: rows.Context = rng.choices(("tools", "plain", "none"), (40, 40, 20))[0]
         prefix = rows.run_context(model, self._writer, context, self._lora)
         made = make_rows(self._writer, rng, batch, context)
         found = rows.score(model, made, prefix, features, self._lora)

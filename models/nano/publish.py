@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any, Final
@@ -112,7 +113,8 @@ def _save_adapter(lora: network.Lora, folder: Path) -> None:
         "lora_alpha": shape.LORA_ALPHA,
         "lora_dropout": 0.0,
         "bias": "none",
-        "target_modules": sorted(path.rpartition(".")[2] for path in shape.ADAPTED),
+        # bare names would adapt the speech encoder's projections too
+        "target_modules": rf"model\.layers\.\d+\.({'|'.join(re.escape(path) for path in shape.ADAPTED)})",
     }
     (folder / "adapter_config.json").write_text(json.dumps(settings, indent=1) + "\n", "utf-8")
 

@@ -137,7 +137,7 @@ def command_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Spli
 
 def typed_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Split, context: Context) -> None:
     """One typed turn of any kind that makes sense in `context`."""
-    weights = (62, 8, 12, 6, 12) if context == "tools" else (0, 25, 45, 10, 20)
+    weights = (54, 14, 14, 6, 12) if context == "tools" else (0, 40, 37, 8, 15)
     kind = rng.choices(("command", "picture", "repeat", "talk", "outside"), weights)[0]
     if kind == "command":
         command_turn(writer, row, rng, split)

@@ -95,7 +95,7 @@ def stage_language(out: Path, minutes: float) -> None:
                 for batch in rows.bucket([rows.short_row(writer, rng, now[0]) for _ in range(400)], rng):
                     yield "none", batch
                 continue
-            context: rows.Context = rng.choices(("tools", "plain", "none"), (65, 25, 10))[0]
+            context: rows.Context = rng.choices(("tools", "plain", "none"), (60, 30, 10))[0]
             made = [rows.typed_row(writer, rng, "train", context) for _ in range(160)]
             for batch in rows.bucket(made, rng):
                 yield context, batch

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from models.nano import network, pictures, shape
 
-PARTS_UNTIL: Final = 0.7
+PARTS_UNTIL: Final = 0.82
 """The part of the stage that looks at some cells only."""
 EMPTY: Final = 12
 """Cells with nothing on them that each picture of a batch has at least."""
@@ -65,7 +65,7 @@ def covered(labels: Tensor) -> Tensor:
 def feed(rng: random.Random) -> Iterator[list[pictures.Rendered]]:
     """Batches of 16 new pictures without end, those with about as much on them together."""
     while True:
-        made = [pictures.render(rng, "scene" if rng.random() < 0.75 else "bars") for _ in range(64)]
+        made = [pictures.render(rng, "scene" if rng.random() < 0.85 else "bars") for _ in range(64)]
         made.sort(key=lambda picture: int((picture.labels[..., 0] > 0).sum()))
         batches = [made[i : i + 16] for i in range(0, 64, 16)]
         rng.shuffle(batches)
