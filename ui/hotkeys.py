@@ -52,7 +52,7 @@ class Presses:
     def __init__(self) -> None:
         self._down: dict[str, float] = {}  # since when
         self._up: dict[str, float] = {}  # came up then, not told yet
-        self._told: dict[str, float] = {}  # last release that was told
+        self._told: dict[str, float] = {}  # when the last that was told came up
 
     def press(self, key: str, now: float) -> list[Pressed]:
         """The server says that the key went down."""
@@ -75,7 +75,7 @@ class Presses:
         told = []
         for key in ready:
             up = self._up.pop(key)
-            self._told[key] = now
+            self._told[key] = up
             told.append(Released(key, up - self._down.pop(key)))
         return told
 

@@ -65,7 +65,8 @@ class Pill(QWidget):
             Qt.WindowType.Tool
             | Qt.WindowType.FramelessWindowHint
             | Qt.WindowType.WindowStaysOnTopHint
-            | Qt.WindowType.WindowDoesNotAcceptFocus,
+            | Qt.WindowType.WindowDoesNotAcceptFocus
+            | Qt.WindowType.BypassWindowManagerHint,  # some give every new window the focus
         )
         self.setWindowTitle(self.tr("Aside is listening"))
         self.setAttribute(Qt.WidgetAttribute.WA_TranslucentBackground)
