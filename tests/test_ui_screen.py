@@ -1,0 +1,90 @@
+"""Asking about the screen: a known picture on it, a region dragged with the real mouse."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from PySide6.QtGui import QImage, QPixmap
+from PySide6.QtWidgets import QApplication, QLabel
+from real_window import desktop, load_nano, qt, screen, wait_until
+from virtual_screen import VirtualScreen
+
+from assistant.settings import Interface, Privacy, Settings
+from assistant.turn import Phase
+from ui.app import Desktop
+
+__all__ = ["qt", "screen"]  # fixtures
+
+
+def pixels(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def frozen(one: Desktop) -> bool:
+    return one.screens.frozen and all(c.isActiveWindow() or c.isVisible() for c in one.screens._covers)
+
+
+@pytest.fixture
+def known(qt: QApplication, tmp_path: Path) -> QLabel:
+    """A red square with a blue one in it, at a known place, above all windows."""
+    picture = Image.new("RGB", (200, 200), (255, 0, 0))
+    picture.paste((0, 0, 255), (50, 50, 150, 150))
+    picture.save(tmp_path / "known.png")
+    label = QLabel()
+    label.setWindowFlags(label.windowFlags() | label.windowFlags().BypassWindowManagerHint)
+    label.setPixmap(QPixmap.fromImage(QImage(str(tmp_path / "known.png"))))
+    label.setGeometry(100, 300, 200, 200)
+    return label
+
+
+def test_a_dragged_region_is_what_the_screen_shows(
+    qt: QApplication, screen: VirtualScreen, tmp_path: Path, known: QLabel
+) -> None:
+    with desktop(qt, tmp_path / "data") as one:
+        load_nano(one)
+        known.show()
+        known.raise_()
+        wait_until(lambda: one.window.screen().grabWindow(0).toImage().pixelColor(110, 310).red() == 255)
+        one.obey("screenshot")
+        wait_until(lambda: frozen(one))
+        known.close()  # what is asked about is what was there when the key was pressed
+        screen.xdotool("mousemove", 140, 340, "mousedown", 1)
+        screen.xdotool("mousemove", 200, 400, "mousemove", 260, 460, "mouseup", 1)
+        wait_until(lambda: one.window.composer.question().pictures)
+        region = pixels(one.window.composer.question().pictures[0])
+        assert abs(region.shape[0] - 120) <= 1
+        assert abs(region.shape[1] - 120) <= 1
+        assert (region[60, 60] == (0, 0, 255)).all()
+        assert (region[3, 3] == (255, 0, 0)).all()
+        one.window.composer.text.setPlainText("what colour is the square")
+        one.window.composer.send()
+        wait_until(lambda: one.conductor.state.turn == 1 and one.conductor.state.phase is Phase.IDLE)
+        assert one.window.transcript.toPlainText().count("\n") >= 2
+    known.deleteLater()
+
+
+def test_escape_gives_up_and_enter_takes_all(qt: QApplication, screen: VirtualScreen, tmp_path: Path) -> None:
+    with desktop(qt, tmp_path) as one:
+        one.obey("screenshot")
+        wait_until(lambda: frozen(one))
+        screen.xdotool("key", "Escape")
+        wait_until(lambda: not one.screens.frozen)
+        assert one.window.composer.question().empty
+        one.obey("screenshot")
+        one.obey("screenshot")  # a second time changes nothing
+        wait_until(lambda: frozen(one))
+        screen.xdotool("key", "Return")
+        wait_until(lambda: one.window.composer.question().pictures)
+        assert pixels(one.window.composer.question().pictures[0]).shape == (800, 1280, 3)
+
+
+def test_what_the_settings_forbid_is_not_done(qt: QApplication, tmp_path: Path) -> None:
+    settings = Settings(interface=Interface(language="en"), privacy=Privacy(screen=False))
+    with desktop(qt, tmp_path, settings) as one:
+        one.obey("screenshot")
+        assert not one.screens.frozen
+        assert "switched off" in one.window._problem.text()
