@@ -78,6 +78,11 @@ class Window(QMainWindow):
         self._mark.setPixmap(icons.icon("aside", colours.accent).pixmap(48, 48))
         self._show_model()
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is a model to ask."""
+        return self._ready
+
     def show_problem(self, error: AsideError) -> None:
         """Say what happened and what to do, above the composer."""
         self._problem.setText(str(error))

@@ -25,12 +25,14 @@ _SAID: Final = {
 }
 
 
-def has_display() -> bool:
-    """Whether a window can be shown here."""
-    if sys.platform in ("win32", "darwin"):
-        return True
-    platform = os.environ.get("QT_QPA_PLATFORM", "")
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or platform)
+def need_display() -> None:
+    """Raises DeviceError where no window can be shown; Qt would end the process."""
+    named = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
+    if not named and sys.platform not in ("win32", "darwin"):
+        raise DeviceError(
+            "There is no display to open a window on.",
+            'Set DISPLAY or WAYLAND_DISPLAY, or use the terminal: aside ask "Hello!"',
+        )
 
 
 def desktop(arguments: Sequence[str]) -> int:
@@ -41,11 +43,7 @@ def desktop(arguments: Sequence[str]) -> int:
     options.add_model(words)
     words.add_argument("--hidden", action="store_true", help="start in the tray, as at login")
     given = words.parse_args(list(arguments))
-    if not has_display():
-        raise DeviceError(
-            "There is no display to open a window on.",
-            'Set DISPLAY or WAYLAND_DISPLAY, or use the terminal: aside ask "Hello!"',
-        )
+    need_display()
     place = instance.claim()
     while place is None:
         if instance.tell("show"):

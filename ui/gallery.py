@@ -1,0 +1,115 @@
+"""Every screen of Aside as PNG files, in light and dark, from real data: `aside dev screenshots DIR`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from PySide6.QtCore import QEventLoop, QTimer
+from PySide6.QtWidgets import QApplication, QWidget
+
+from assistant.media import picture
+from assistant.settings import Interface, Settings
+from assistant.turn import Phase, State
+from models.errors import DeviceError, EngineError
+from ui import brain
+from ui.app import Desktop, application
+from ui.question import Question
+
+_PATIENCE: Final = 120_000  # ms for one screen
+_SETTLE: Final = 250  # ms for layouts, fades and the cursor
+
+
+def screenshots(folder: Path, package: Path, picture_file: Path, language: str = "en") -> list[Path]:
+    """Write them; returns the files. The model really answers. Raises EngineError if it doesn't."""
+    folder.mkdir(parents=True, exist_ok=True)
+    qt = application()
+    made: list[Path] = []
+    for theme in ("light", "dark"):
+        settings = Settings(interface=replace(Interface(), language=language, theme=theme))
+        with (
+            tempfile.TemporaryDirectory(prefix="aside-gallery-") as data,
+            Desktop(qt, settings, Path(data)) as one,
+        ):
+            made += _Photographer(qt, one, folder, f"{theme}-{language}").all(package, picture_file)
+    return made
+
+
+class _Photographer:
+    """Brings the application into each state and takes its picture."""
+
+    def __init__(self, qt: QApplication, desktop: Desktop, folder: Path, suffix: str) -> None:
+        self._qt, self._desktop = qt, desktop
+        self._folder, self._suffix = folder, suffix
+        self._made: list[Path] = []
+
+    def all(self, package: Path, picture_file: Path) -> list[Path]:
+        """In the order in which a person meets them."""
+        one, window = self._desktop, self._desktop.window
+        one.show()
+        one.conductor.brain.load(package, "nano")
+        self._shoot(window, "loading")
+        self._wait(lambda: window.ready)
+        self._shoot(window, "empty")
+        for text in ("hello", "what is seven times eight", "set a timer for five minutes"):
+            self._ask(Question(text))
+        window.begin()
+        self._ask(Question("what colour is the circle", (picture.load(picture_file),)))
+        self._ask(Question("what can you do"))
+        self._wait(lambda: window.side.list.count() == 2)
+        window.composer.add_file(picture_file)
+        self._wait(lambda: window.composer.question().pictures)
+        window.composer.text.setPlainText("Which shape is this?")
+        self._shoot(window, "conversation")
+        window.composer.text.clear()
+        window.show_problem(
+            DeviceError("The microphone USB Audio stopped working.", "Plug it in, and see `aside doctor`.")
+        )
+        window.resize(640, 560)
+        self._shoot(window, "narrow-problem")
+        self._pill()
+        return self._made
+
+    def _pill(self) -> None:
+        pill = self._desktop.pill
+        pill.show_state(State(Phase.LISTENING, 1))
+        for n in range(40):
+            pill.level.push(-55 + 40 * abs((n * 7 % 11) / 11))
+        pill.show_question("what colour is the")
+        self._shoot(pill, "pill-listening")
+        pill.show_state(State(Phase.SPEAKING, 1, writing=True))
+        pill.show_question("what colour is the circle")
+        pill.add_answer("The circle is blue.")
+        self._shoot(pill, "pill-answering")
+        pill.hide()
+
+    def _ask(self, question: Question) -> None:
+        """A real question to the real model."""
+        conductor = self._desktop.conductor
+        ended: list[brain.BrainEvent] = []
+        conductor.told.connect(ended.append)
+        conductor.ask(question)
+        self._wait(lambda: any(isinstance(event, brain.Answered | brain.Failed) for event in ended))
+        conductor.told.disconnect(ended.append)
+
+    def _shoot(self, widget: QWidget, name: str) -> None:
+        self._pause(_SETTLE)
+        path = self._folder / f"{name}-{self._suffix}.png"
+        widget.grab().save(str(path))
+        self._made.append(path)
+
+    def _wait(self, condition: Callable[[], Any]) -> None:
+        for _ in range(_PATIENCE // 20):
+            if condition():
+                return
+            self._pause(20)
+        raise EngineError("The model did not answer in time.", "Try it on a quiet machine.")
+
+    @staticmethod
+    def _pause(milliseconds: int) -> None:
+        loop = QEventLoop()
+        QTimer.singleShot(milliseconds, loop.quit)
+        loop.exec()
