@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPlainTextEdit,
+    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -112,7 +113,7 @@ class Composer(QFrame):
         self._busy = False
         self._ready = False
         self.text = _Text()
-        self.text.setPlaceholderText(self.tr("Ask anything, or drop a picture or a recording here"))
+        self.text.setPlaceholderText(self.tr("Ask, or drop a picture here"))
         self.text.setAccessibleName(self.tr("Question"))
         self.text.setTabChangesFocus(True)
         self.text.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
@@ -144,6 +145,8 @@ class Composer(QFrame):
         buttons.addStretch()
         buttons.addWidget(self.listen_button)
         buttons.addWidget(self.send_button)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self._shelf.setFixedHeight(_THUMBNAIL + 3 * theme.SMALL)
         column = QVBoxLayout(self)
         column.setContentsMargins(theme.ROOM, theme.GAP, theme.GAP, theme.GAP)
         column.setSpacing(theme.SMALL)

@@ -69,6 +69,10 @@ class Transcript(QTextEdit):
         self._timer.setInterval(_FLUSH)
         self._timer.timeout.connect(self._flush)
         self.document().setDocumentMargin(0)
+        self._follow = True  # the person reads at the end, so it stays in sight
+        bar = self.verticalScrollBar()
+        bar.valueChanged.connect(self._scrolled)
+        bar.rangeChanged.connect(self._grown)
 
     @property
     def empty(self) -> bool:
@@ -105,6 +109,9 @@ class Transcript(QTextEdit):
         for picture in pictures:
             self._insert_picture(cursor, picture)
         if pictures:
+            form = cursor.blockFormat()
+            form.setLineHeight(0, QTextBlockFormat.LineHeightTypes.SingleHeight.value)
+            cursor.setBlockFormat(form)
             cursor = self._new_block(_QUESTION)
         start = QTextCursor(cursor)
         start.setKeepPositionOnInsert(True)
@@ -217,8 +224,6 @@ class Transcript(QTextEdit):
             return
         text = "".join(self._pending)
         self._pending = [text[_AT_ONCE:]] if len(text) > _AT_ONCE else []
-        bar = self.verticalScrollBar()
-        follow = bar.value() >= bar.maximum() - theme.LARGE
         cursor = QTextCursor(self.document())
         cursor.movePosition(QTextCursor.MoveOperation.End)
         if _kind(cursor.block()) != _ANSWER:
@@ -226,8 +231,13 @@ class Transcript(QTextEdit):
         cursor.beginEditBlock()
         self._write(cursor, text[:_AT_ONCE], _ANSWER)
         cursor.endEditBlock()
-        if follow:
-            bar.setValue(bar.maximum())
+
+    def _scrolled(self, value: int) -> None:
+        self._follow = value >= self.verticalScrollBar().maximum() - theme.LARGE
+
+    def _grown(self, _least: int, most: int) -> None:
+        if self._follow:
+            self.verticalScrollBar().setValue(most)
 
     def _flush_all(self) -> None:
         while self._pending:
@@ -263,10 +273,15 @@ class Transcript(QTextEdit):
         form.setProperty(_CONTINUED, continued)
         form.setLineHeight(140, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
         start = self.document().isEmpty()
+        if start:  # the first block's own margin doesn't count
+            frame = self.document().rootFrame().frameFormat()
+            frame.setTopMargin(theme.WIDE)
+            frame.setBottomMargin(theme.WIDE)
+            self.document().rootFrame().setFrameFormat(frame)
         if kind == _QUESTION:
             form.setLeftMargin(theme.ROOM)
             form.setRightMargin(theme.ROOM)
-            form.setTopMargin((theme.WIDE if start else theme.HUGE) if first else 0)
+            form.setTopMargin((0 if start else theme.HUGE) if first else 0)
         elif kind == _ANSWER:
             form.setTopMargin(theme.LARGE if first else 0 if continued else theme.SMALL)
         else:
@@ -297,6 +312,7 @@ class Transcript(QTextEdit):
         cursor.insertText(" ", self._form(_QUESTION))
 
     def _to_end(self) -> None:
+        self._follow = True
         self.verticalScrollBar().setValue(self.verticalScrollBar().maximum())
 
     def _font(self) -> QFont:

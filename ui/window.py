@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QImage, QKeySequence, QShortcut
+from PySide6.QtGui import QCloseEvent, QImage, QKeySequence, QPainter, QPaintEvent, QShortcut
 from PySide6.QtWidgets import (
     QApplication,
     QFrame,
@@ -38,6 +38,17 @@ from ui.transcript import Transcript
 
 _PROBLEM: Final = 12_000  # ms that a problem stays
 _WIDEST: Final = 760  # logical pixels of the composer, as of the text
+
+
+class _Title(QLabel):
+    """A line that ends in … where there is no room for it."""
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Called by Qt."""
+        painter = QPainter(self)
+        text = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, self.width())
+        painter.setPen(self.palette().windowText().color())
+        painter.drawText(self.rect(), int(self.alignment()), text)
 
 
 class Window(QMainWindow):
@@ -108,7 +119,7 @@ class Window(QMainWindow):
         super().closeEvent(event)
 
     def _build(self) -> None:
-        self._title = QLabel(self.tr("New conversation"))
+        self._title = _Title(self.tr("New conversation"))
         self._title.setProperty("kind", "title")
         self._title.setTextFormat(Qt.TextFormat.PlainText)
         self._title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -135,6 +146,7 @@ class Window(QMainWindow):
         for widget in (self._side_button, self._title, self._progress, self._dot, self._model):
             row.addWidget(widget, 1 if widget is self._title else 0)
         self._pages = QStackedWidget()
+        self._pages.setMinimumHeight(1)  # the composer needs the room more than the empty page does
         self._pages.addWidget(self._empty_page())
         self._pages.addWidget(self.transcript)
         page = QWidget()
