@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from command import Aside
 from engine_package import small_package
+from real_window import qt, screen
 from virtual_audio import VirtualAudio, virtual_audio
+
+__all__ = ["qt", "screen"]  # fixtures: one application for all tests of a run
 
 ORIGINAL = 300  # tokens
 

@@ -10,14 +10,12 @@ import pytest
 from PIL import Image
 from PySide6.QtGui import QImage, QPixmap
 from PySide6.QtWidgets import QApplication, QLabel
-from real_window import desktop, load_nano, qt, screen, wait_until
+from real_window import desktop, load_nano, wait_until
 from virtual_screen import VirtualScreen
 
 from assistant.settings import Interface, Privacy, Settings
 from assistant.turn import Phase
 from ui.app import Desktop
-
-__all__ = ["qt", "screen"]  # fixtures
 
 
 def pixels(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -9,14 +9,12 @@ import psutil
 from PIL import Image
 from PySide6.QtCore import QMimeData, QTimer, QUrl
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLineEdit, QWidget
-from real_window import desktop, load_nano, qt, screen, wait_until
+from real_window import desktop, load_nano, wait_until
 from virtual_screen import VirtualScreen
 
 from assistant.turn import Phase
 from ui.app import Desktop
 from ui.transcript import Transcript
-
-__all__ = ["qt", "screen"]  # fixtures
 
 QUESTION = "what is seven times eight"
 
