@@ -28,8 +28,8 @@ if place is None:
     print("told" if instance.tell("show") else "nobody", flush=True)
 else:
     with place:
-        place.serve(lambda word: (print(word, flush=True), word == "quit" and done.set()))
         print("first", flush=True)
+        place.serve(lambda word: (print(word, flush=True), word == "quit" and done.set()))
         done.wait(60)
 """
 

@@ -31,7 +31,7 @@ def need_display() -> None:
     if not named and sys.platform not in ("win32", "darwin"):
         raise DeviceError(
             "There is no display to open a window on.",
-            'Set DISPLAY or WAYLAND_DISPLAY, or use the terminal: aside ask "Hello!"',
+            'Set DISPLAY or WAYLAND_DISPLAY, or use the terminal: `aside ask "Hello!"`',
         )
 
 
@@ -62,5 +62,5 @@ def request(word: str, arguments: Sequence[str]) -> int:
     if not instance.tell(cast("instance.Request", word)):
         if word in ("stop", "quit"):
             return 0  # as it was asked
-        raise DeviceError("Aside is not running.", "Start it: aside desktop")
+        raise DeviceError("Aside is not running.", "Start it: `aside desktop`")
     return 0
