@@ -180,8 +180,12 @@ class Brain:
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            if not self._closing.is_set():
+            if self._closing.is_set():
+                continue
+            try:
                 job()
+            except Exception as error:  # the thread must outlive whatever a job meets
+                self._tell(LoadFailed(worded(error)))
         if self._session is not None:
             self._session.close()
 
@@ -217,9 +221,9 @@ class Brain:
                 Failed(turn, EngineError("There is no model to ask.", "Choose one that can be loaded."))
             )
             return
-        here = session.mark()
+        here, answered = session.mark(), self._answered
         try:
-            if self._answered:
+            if answered:
                 session.append(*prompt.end())
             session.append(*prompt.user(*question.parts), *prompt.assistant())
             self._answered = True
@@ -227,6 +231,7 @@ class Brain:
         except Exception as error:  # the turn failed, the conversation goes on
             self._tell(Failed(turn, worded(error)))
             self._mend(session, here)
+            self._answered = answered
         finally:
             self._cancels.pop(turn, None)
 
@@ -302,7 +307,6 @@ class Brain:
             except EngineError:
                 session.restart()
                 session.rewind(min(here, session.mark()))
-            self._answered = self._answered and session.mark() > 1
         except Exception as error:
             self._tell(LoadFailed(worded(error)))
 
