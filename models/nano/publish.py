@@ -24,7 +24,7 @@ DESCRIPTION: Final = (
 )
 LIMITS: Final = (
     "It knows about 600 English words and was trained on synthetic speech only.",
-    "It understands eight kinds of commands, best when typed, and names the colour of a single drawn shape.",
+    "It understands eight kinds of commands, best when typed, and questions about drawn shapes and bars.",
     "It can't translate, summarize or talk about anything else.",
 )
 CLIP_SECONDS: Final = 6.0  # one sentence

@@ -256,11 +256,11 @@ def _held_out_questions(out: Path, front: FrontEnd) -> list[corpus.Utterance]:
 
 
 STAGES: Final[dict[str, tuple[Callable[[Path, float], None], float]]] = {
-    "speech": (stage_speech, 33),
-    "language": (stage_language, 39),
-    "vision": (stage_vision, 12),
-    "listen": (stage_listen, 28),
-    "see": (stage_see, 28),
+    "speech": (stage_speech, 35),
+    "language": (stage_language, 65),
+    "vision": (stage_vision, 65),
+    "listen": (stage_listen, 38),
+    "see": (stage_see, 36),
 }
 SHARDS: Final = 80  # of 500 utterances
 
