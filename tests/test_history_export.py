@@ -29,7 +29,7 @@ def png() -> bytes:
     return buffer.getvalue()
 
 
-SPOKEN = np.sin(np.arange(8000) / 9).astype(np.float32) / 3
+SPOKEN = np.sin(np.arange(8000, dtype=np.float32) / np.float32(9)) / np.float32(3)
 
 
 @pytest.fixture

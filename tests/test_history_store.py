@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,8 @@ def test_a_turn_comes_back_as_it_was(history: History, turn: NewTurn) -> None:
     kept = history.append(conversation, turn)
     with History(history.folder) as again:
         assert again.turns(conversation) == [kept]
-        assert [again.media.read(media) for media in kept.media] == [media.source for media in turn.media]
+        given_ = [media.source for media in turn.media if isinstance(media, NewMedia)]
+        assert [again.media.read(media) for media in kept.media] == given_
     assert kept.role == turn.role
     assert kept.text == plain(turn.text)
     for mine, given_text in ((kept.transcript, turn.transcript), (kept.heard, turn.heard)):
@@ -328,7 +329,7 @@ def test_only_the_owner_may_look(history: History) -> None:
 
 
 def test_unknown_numbers(history: History) -> None:
-    calls = [
+    calls: list[Callable[[], object]] = [
         lambda: history.conversation(7),
         lambda: history.turns(7),
         lambda: history.turn(7),

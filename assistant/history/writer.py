@@ -29,4 +29,5 @@ def lives(writer: str) -> bool:
 
 
 def _started(number: int) -> int:
-    return round(psutil.Process(number).create_time() * 100)
+    seconds: float = psutil.Process(number).create_time()
+    return round(seconds * 100)
