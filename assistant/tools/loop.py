@@ -34,7 +34,7 @@ _LOOK: Final = 0.05  # s between looks whether to stop, while a person is asked
 class Confirm(Protocol):
     """Asks a person."""
 
-    def __call__(self, call: Call, intent: str, answer: Callable[[bool], None]) -> None:
+    def __call__(self, call: Call, intent: str, answer: Callable[[bool], None], /) -> None:
         """Show ``intent`` and give the answer to ``answer``: now or later, from any thread.
 
         The first answer counts, and so does what runs out: silence is a no.
@@ -155,7 +155,7 @@ def answer(
         found, finished = yield from _reply(session, options, cancel)
         turn.spent.append(finished.statistics)
         cut = finished.reason != "stop"
-        over = turn.calls >= policy.most
+        over = turn.calls > policy.most  # the model was told, and goes on
         results = []
         for call in found:
             result = yield from _call(turn, call, cut)
