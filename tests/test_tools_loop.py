@@ -88,8 +88,10 @@ class Written:
 
 
 def calling(*calls: str) -> list[str | Control]:
-    spans = [[Control(prompt.TOOL_CALL), call, Control(prompt.TOOL_CALL_END)] for call in calls]
-    return [part for span in spans for part in span]
+    out: list[str | Control] = []
+    for call in calls:
+        out += [Control(prompt.TOOL_CALL), call, Control(prompt.TOOL_CALL_END)]
+    return out
 
 
 def writes(*replies: list[str | Control], reason: Reason = "stop") -> Written:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import json
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ from real_window import desktop
 from assistant.settings import Interface, Settings
 from ui import icons, theme
 from ui.theme import DARK, LIGHT, Theme
+from ui.translation import Translation
 
 UI = Path(__file__).parent.parent / "ui"
 
@@ -77,3 +79,22 @@ def test_the_window_speaks_chinese_in_the_dark(qt: QApplication, tmp_path: Path)
         assert one.window.composer.text.font().pixelSize() == theme.Type(2.0).px(0)
     with desktop(qt, tmp_path) as one:
         assert one.window.side.search.placeholderText() == "Search"
+
+
+def test_garbage_of_a_translation_while_qt_asks_another(qt: QApplication) -> None:
+    """Ending a translator there would wait for Qt's lock for ever."""
+
+    class Collecting(Translation):
+        def translate(self, _context: str, text: str, _remark: str | None = None, _count: int = -1) -> str:
+            gc.collect()
+            return text.upper()
+
+    garbage: list[object] = [Translation("zh", qt)]
+    garbage.append(garbage)
+    del garbage
+    asked = Collecting("zh", qt)
+    qt.installTranslator(asked)
+    try:
+        assert qt.translate("Side", "Search") == "SEARCH"
+    finally:
+        qt.removeTranslator(asked)

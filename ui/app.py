@@ -39,7 +39,8 @@ class Desktop:
         self._application = application
         self.settings = settings
         wanted = settings.interface.language
-        self._translation = Translation(QLocale.system().name() if wanted == "system" else wanted)
+        language = QLocale.system().name() if wanted == "system" else wanted
+        self._translation = Translation(language, application)
         application.installTranslator(self._translation)
         application.setLayoutDirection(self._translation.direction)
         self.gate = Gate()
@@ -189,6 +190,7 @@ class Desktop:
         self.gate.close()
         self._application.styleHints().colorSchemeChanged.disconnect(self.apply_theme)
         self._application.removeTranslator(self._translation)
+        self._translation.deleteLater()
         self.tray.close()
         self.pill.deleteLater()
         self.window.deleteLater()
