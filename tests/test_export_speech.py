@@ -150,7 +150,8 @@ def test_fewer_tokens_than_a_clip_has_can_be_asked_for(graph: ort.InferenceSessi
 def test_symmetric_bias_is_supported(tmp_path: Path) -> None:
     audio = tiny.tiny_config().to_dict()["audio_config"]
     model = tiny.tiny_model(audio_config={**audio, "bias_symmetric": True, "bias_max_distance": 100})
-    checkpoint = Checkpoint.open(tiny.save_checkpoint(tmp_path / "checkpoint", model, {}))
+    folder = tiny.save_checkpoint(tmp_path / "checkpoint", model, tiny.tiny_adapters(model))
+    checkpoint = Checkpoint.open(folder)
     inputs = clips(640)
     features = session(write_speech(checkpoint, tmp_path)).run(None, inputs)[0]
     np.testing.assert_allclose(features, reference(model, inputs, masked=False), atol=1e-4)

@@ -180,13 +180,13 @@ def test_untied_head(adapters: Any, tmp_path: Path) -> None:
     np.testing.assert_allclose(Decoder(path).run(x), tiny.logits(model, x), atol=1e-4)
 
 
-def test_heads_too_small_for_the_fused_rotation(adapters: Any, tmp_path: Path) -> None:
+def test_heads_too_small_for_the_fused_rotation(tmp_path: Path) -> None:
     """24 rotated dimensions: GroupQueryAttention takes multiples of 16 only."""
     factors = {"short_factor": [1.0] * 12, "long_factor": [1.0 + i for i in range(12)]}
     model = tiny.tiny_model(
         seed=4, hidden_size=192, rope_scaling={"type": "longrope", **factors}, num_hidden_layers=2
     )
-    folder = tiny.save_checkpoint(tmp_path / "c", model, {})
+    folder = tiny.save_checkpoint(tmp_path / "c", model, tiny.tiny_adapters(model))
     path = write_text(Checkpoint.open(folder), tmp_path)
     for length in (11, 60):
         x = np.ascontiguousarray(embeddings(length)[:, :, :192])
