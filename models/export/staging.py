@@ -11,9 +11,9 @@ from __future__ import annotations
 import errno
 import os
 import re
+import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -51,19 +51,40 @@ class Staging:
     def __init__(self, out: Path, replace: bool) -> None:
         self.out = out
         self.replace = replace
+        self._folder: Path | None = None
+        self._lock: int | None = None
         self._check_destination()
 
     def __enter__(self) -> Staging:
         self.out.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(self.out)
         self._check_destination()
-        self._folder, self._lock = _locked_folder(self.out)
-        self.package = self._folder / "new"
-        self.package.mkdir()
+        try:
+            self._make_folder()
+        except BaseException:  # Ctrl-C too: nobody else would remove the folder
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        _discard(self._folder, self._lock)
+        if self._folder:
+            _discard(self._folder, self._lock)
+
+    def _make_folder(self) -> None:
+        """Make the hidden folder, lock it, and make ``package`` in it."""
+        while True:
+            folder = self._folder = self.out.parent / f".{self.out.name}.{secrets.token_hex(4)}.part"
+            folder.mkdir(mode=0o700)
+            try:
+                self._lock = _lock(folder)
+            except (BlockingIOError, FileNotFoundError):
+                continue  # another builder took it for a leftover before it was locked
+            if self._lock is None or _is(folder, self._lock):
+                break
+            os.close(self._lock)
+            self._lock = None
+        self.package = folder / "new"
+        self.package.mkdir()
 
     def _check_destination(self) -> None:
         if not os.path.lexists(self.out):
@@ -90,7 +111,7 @@ class Staging:
         if not self.out.exists():
             self.package.rename(self.out)
         else:
-            kept = self.out.rename(self._folder / "old")
+            kept = self.out.rename(self.package.with_name("old"))
             try:
                 self.package.rename(self.out)
             except OSError:
@@ -99,17 +120,9 @@ class Staging:
         _sync_folder(self.out.parent)
 
 
-def _locked_folder(out: Path) -> tuple[Path, int | None]:
-    """Make the hidden folder and lock it."""
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
-        try:
-            lock = _lock(folder)
-        except (BlockingIOError, FileNotFoundError):
-            continue  # another builder took it for a leftover before it was locked
-        if lock is None or (folder.exists() and os.fstat(lock).st_ino == folder.stat().st_ino):
-            return folder, lock
-        os.close(lock)
+def _is(folder: Path, lock: int) -> bool:
+    """Whether a locked number is the folder of that name."""
+    return folder.exists() and os.fstat(lock).st_ino == folder.stat().st_ino
 
 
 def _lock(folder: Path) -> int | None:
