@@ -13,7 +13,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assistant.cli import conversation, inputs, options, speaking
+from assistant.cli import conversation, inputs, options, speaking, tooling
 from assistant.cli.console import STOPPED, Output, complain, note, put, stoppable
 from assistant.engine import prompt
 from assistant.engine.process import EngineProcess
@@ -30,6 +30,7 @@ _EXAMPLES = """  aside ask "What can you do?"
   aside ask --image before.jpg --image after.jpg "What changed?" --json
   aside ask --mic --say-to answer.wav
   aside ask --interactive
+  aside ask --tools run "Set a timer for five minutes"
   cat report.txt | aside ask --text - "Summarise this text."
 
 Words without an option are the question and come after everything else."""
@@ -45,7 +46,8 @@ class _Chat:
 
     session: EngineProcess
     generate: GenerateOptions
-    tools: bool
+    offered: Sequence[dict[str, Any]]
+    tooling: tooling.Tooling | None
     system: str
     transcribe: bool
     narrator: Callable[[], Narrator] | None
@@ -76,13 +78,16 @@ def ask(arguments: Sequence[str]) -> int:
                 top_p=given.top_p,
                 seed=int(given.seed),
             ),
-            given.tools == "on",
+            () if given.tools == "off" else TOOLS if given.tools == "on" else tooling.offered(path),
+            tooling.tooling(given.yes) if given.tools == "run" else None,
             given.system,
             given.transcript,
             narrator,
             output,
         )
         session.append(*_system(chat))
+        if chat.tooling is not None and given.interactive:
+            stack.enter_context(chat.tooling.ring())
         code = 0
         if loaded:
             code = _turn(chat, loaded)
@@ -132,10 +137,15 @@ def _answer(
             if narrator is not None:
                 narrator.push(text)
 
-        answer = conversation.reply(chat.session, chat.generate, show, cancel)
-        for call in answer.calls:
-            chat.output.line(f"→ {conversation.describe_call(call)}")
+        if chat.tooling is not None:
+            answer = chat.tooling.reply(chat.session, chat.generate, show, chat.output.line, cancel)
+        else:
+            answer = conversation.reply(chat.session, chat.generate, show, cancel)
+            for call in answer.calls:
+                chat.output.line(f"→ {conversation.describe_call(call)}")
         chat.output.end()
+        if chat.tooling is not None:
+            chat.tooling.remind(answer)
         return answer, speaking.finish(narrator, cancel)
 
 
@@ -210,7 +220,7 @@ def _interactive(chat: _Chat, answered: bool) -> int:
 
 
 def _system(chat: _Chat) -> list[Any]:
-    return prompt.system(TOOLS if chat.tools else (), chat.system)
+    return prompt.system(chat.offered, chat.system)
 
 
 def _read(arguments: Sequence[str]) -> argparse.Namespace:
@@ -262,11 +272,19 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
     talk = parser.add_argument_group("the conversation")
     talk.add_argument("--interactive", action="store_true", help="several turns, from standard input")
     talk.add_argument("--system", metavar="TEXT", default=SYSTEM_PROMPT, help="instead of the system prompt")
-    talk.add_argument("--tools", choices=("on", "off"), default="on", help="whether tools may be called")
+    talk.add_argument(
+        "--tools",
+        choices=("on", "off", "run"),
+        default="on",
+        help="show what the model calls (on), or run it and ask before anything has an effect (run)",
+    )
+    talk.add_argument("--yes", action="store_true", help="with --tools run: don't ask")
     options.add_model(talk)
     options.add_adapter(talk)
     parser.set_defaults(parts=[])
     given = options.words_after(parser, arguments)
     if given.interactive and given.json:
         parser.error("--json gives one object, --interactive has several turns")
+    if given.yes and given.tools != "run":
+        parser.error("--yes goes with --tools run")
     return given

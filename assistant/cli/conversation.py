@@ -87,9 +87,8 @@ def reply(
     call: list[str] | None = None
     for event in session.generate(options, cancel):
         match event:
-            case Progress(stage, done, total):
-                thing = _WORDS.get(stage, "step") + ("s" if total != 1 else "")
-                Status.show(f"{_STAGES.get(stage, stage)} … {done:,} of {total:,} {thing}")
+            case Progress():
+                show_progress(event)
             case Token(_, text, control):
                 if answer.first_token is None:
                     answer.first_token = time.monotonic() - started
@@ -110,6 +109,12 @@ def reply(
     answer.seconds = time.monotonic() - started
     Status.clear()
     return answer
+
+
+def show_progress(event: Progress) -> None:
+    """What the model does before its first word."""
+    thing = _WORDS.get(event.stage, "step") + ("s" if event.total != 1 else "")
+    Status.show(f"{_STAGES.get(event.stage, event.stage)} … {event.done:,} of {event.total:,} {thing}")
 
 
 def transcript(session: Session, clip: Clip, cancel: threading.Event) -> Answer:

@@ -60,7 +60,7 @@ class Toolbox:
             "calculate": (_calculate, None),
             "set_light": (
                 self._set_light,
-                lambda room, state: f"Switch the light {state} in “{room}”, {self.home.name}.",
+                lambda room, state: f"Switch {state} the light in “{room}” in {self.home.name}.",
             ),
             "set_temperature": (
                 self._set_temperature,
