@@ -126,8 +126,9 @@ def test_a_held_hotkey_listens_while_another_window_has_the_focus(
         screen.wait_for_window("^other$")
         with running(screen, audio_server, tmp_path) as one, audio_server.recorded_speaker() as heard:
             number = screen.wait_for_window("^other$")
+            time.sleep(2.0)  # the model loads in the background, and the window has taken the focus once
+            screen.xdotool("windowactivate", "--sync", screen.wait_for_window("^Aside$"))
             screen.xdotool("windowactivate", "--sync", number)
-            time.sleep(2.0)  # the model loads in the background
             screen.xdotool("keydown", "ctrl", "keydown", "alt", "keydown", "space")
             screen.wait_for_window("Aside is listening")
             assert screen.xdotool("getactivewindow") == number

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import importlib
 import io
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from assistant import __version__
@@ -113,8 +115,19 @@ def _run(command: str) -> Callable[[Sequence[str]], int]:
         "models": ("assistant.cli.packages", "models"),
         "history": ("assistant.cli.history", "history"),
     }[command]
-    run: Callable[[Sequence[str]], int] = getattr(importlib.import_module(module), function)
+    with _ended_by_interrupt():
+        run: Callable[[Sequence[str]], int] = getattr(importlib.import_module(module), function)
     return run
+
+
+@contextlib.contextmanager
+def _ended_by_interrupt() -> Iterator[None]:
+    """Ctrl-C ends the process at once: native modules swallow a KeyboardInterrupt while they are imported."""
+    before = signal.signal(signal.SIGINT, lambda *_: os._exit(STOPPED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _parser() -> argparse.ArgumentParser:
