@@ -184,6 +184,7 @@ def test_a_full_disk_costs_nothing_that_was_kept(tmp_path: Path, disk: Callable[
                     sentences.add(str(error))
                 finally:
                     leave(1 << 21)
+                assert not [p for p in (folder / "media").iterdir() if p.read_bytes() == b"new" * 5000]
                 assert said(folder) == before
             assert sound(folder)
         assert refused >= 3
@@ -371,13 +372,20 @@ def test_the_log_is_salvaged_too(tmp_path: Path) -> None:
         history.append(talk, NewTurn("user", "only in the log"))
         reply = history.stream(talk, every=0.0)
         reply.add("half an answer")
+        other = sqlite3.connect(folder / "history.db", isolation_level=None)
+        other.execute("PRAGMA cache_size = 2")  # pages, so what is not committed is in the log as well
+        other.execute("BEGIN IMMEDIATE")
+        for _ in range(50):
+            other.execute("INSERT INTO piece (turn, text) VALUES (?, ?)", (reply.id, "not committed " * 300))
         shutil.copytree(folder, tmp_path / "copy")
+        other.execute("ROLLBACK")
+        other.close()
         reply.finish()
     copy = tmp_path / "copy"
     content = (copy / "history.db").read_bytes()
     (copy / "history.db").write_bytes(b"\0" * 100 + content[100:])
     (copy / "history.db-shm").unlink()
-    assert len((copy / "history.db-wal").read_bytes()) > 0
+    assert b"not committed" in (copy / "history.db-wal").read_bytes()
     done = salvage.in_place(copy)
     assert said(copy) == {talk: ("only in the log", "half an answer")}
     assert done.kept.read_bytes()[100:] == content[100:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,33 @@ def test_snippets_show_the_place(history: History) -> None:
     assert [marked(hit) for hit in history.search("天气")] == ["Weather [天气]", "我想知道明天的[天气]怎么样"]
     assert [hit.turn is None for hit in history.search("天气")] == [True, False]
     assert len(history.search("w", limit=1, offset=1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("zürich", "[Zürich]"),
+        ("zur 🙂", "[Zür]ich, hm [🙂]"),
+        ("i'm", "[I’m]"),
+        ("안녕", "[안녕]하"),
+        ("か", "[か]が"),
+    ],
+)
+def test_snippets_mark_what_the_index_found(history: History, words: str, found: str) -> None:
+    ask(history, history.create("t").id, "vor " * 30 + "Zürich, hm 🙂 I’m 아안녕하 がかが" + " nach" * 30)
+    [hit] = history.search(words)
+    assert found in marked(hit)
+
+
+def test_a_word_that_comes_very_often(history: History) -> None:
+    """FTS5's own snippets take minutes here."""
+    talk = history.create("t").id
+    history.append(talk, NewTurn("assistant", "word " * 200_000))
+    history.append(talk, NewTurn("assistant", "天" * 100_000 + "x" * 1_000_000))
+    started = time.monotonic()
+    assert [len(history.search(words)) for words in ("wor", "天天", "xxx")] == [1, 1, 1]
+    assert all(len(hit.text) <= 200 for words in ("w", "天", "xxx") for hit in history.search(words))
+    assert time.monotonic() - started < 20
 
 
 @SAME_FOLDER

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -25,11 +26,11 @@ _PARTED: Final = re.compile(
     "]"
 )
 _JOINT: Final = "\u200b"
-_OPEN, _CLOSE = "\x02", "\x03"  # around what was found; removed from the text before it is indexed
-_DROPPED: Final = dict.fromkeys(map(ord, (_JOINT, _OPEN, _CLOSE, "\0")), " ")
+_DROPPED: Final = dict.fromkeys(map(ord, (_JOINT, "\0")), " ")
 _MOST_WORDS: Final = 32  # of one query; FTS5 gives up at a depth of 256
 _LONGEST: Final = 200  # characters of one word
-_SNIPPET: Final = 24  # words; FTS5 allows 64
+_BEFORE: Final = 40  # characters of a snippet ahead of what was found
+_SNIPPET: Final = 160  # characters
 
 
 def indexed(text: str) -> str:
@@ -68,18 +69,66 @@ def search(connection: sqlite3.Connection, words: str, limit: int, offset: int) 
         (match, limit, offset),
     ).fetchall()
     hits = []
+    pattern = _pattern(words)
     for rowid, conversation, title, turn, role, created in rows:
-        # one by one, because SQLite would otherwise cut the snippets of all rows before it sorts
-        (snippet,) = connection.execute(
-            "SELECT snippet(found, 0, ?, ?, '…', ?) FROM found WHERE found MATCH ? AND rowid = ?",
-            (_OPEN, _CLOSE, _SNIPPET, match, rowid),
-        ).fetchone()
-        hits.append(Hit(conversation, title, turn, role, created, tuple(_runs(snippet))))
+        (body,) = connection.execute("SELECT body FROM found WHERE rowid = ?", (rowid,)).fetchone()
+        hits.append(Hit(conversation, title, turn, role, created, tuple(_snippet(body, pattern))))
     return hits
 
 
-def _runs(snippet: str) -> Iterator[Run]:
-    text = " ".join(snippet.replace(_JOINT, "").split())
-    for number, part in enumerate(re.split(f"[{_OPEN}{_CLOSE}]", text)):
-        if part:
-            yield Run(part, found=number % 2 == 1)
+class _Fold(dict[int, int]):
+    """Each character to the small letter without accents, as the tokenizer has it; made when first asked."""
+
+    def __missing__(self, code: int) -> int:
+        base = chr(code)
+        if not _PARTED.match(base):
+            base = unicodedata.normalize("NFD", base)[0].lower()
+        self[code] = ord(base) if len(base) == 1 else code
+        return self[code]
+
+
+_FOLD: Final = _Fold()
+_SEPARATOR: Final = r"[\W_]+"
+_TOKEN: Final = re.compile(rf"{_PARTED.pattern}|(?:(?!{_PARTED.pattern})[^\W_])+")
+
+
+def _pattern(words: str) -> re.Pattern[str]:
+    """Where in an indexed and folded text the words stand, each at the beginning of a word."""
+    found = []
+    for word in words.translate(_DROPPED).split()[:_MOST_WORDS]:
+        parts = _TOKEN.findall(word[:_LONGEST].translate(_FOLD))
+        if parts:
+            found.append(_SEPARATOR.join(map(re.escape, parts)))
+    return re.compile(rf"(?<![^\W_])(?:{'|'.join(found)})" if found else "(?!)")
+
+
+def _snippet(body: str, pattern: re.Pattern[str]) -> Iterator[Run]:
+    """The surroundings of the first place. FTS5's own takes minutes for a word that comes 200,000 times."""
+    folded = body.translate(_FOLD)
+    first = pattern.search(folded)
+    at = first.start() if first else 0
+    start = max(0, at - _BEFORE)
+    if start:
+        gap = _GAP.search(body, start, at)
+        start = gap.end() if gap else at
+        yield Run("…", found=False)
+    end = start + _SNIPPET
+    if first:
+        end = max(end, min(first.end(), start + 2 * _SNIPPET))
+    place = start
+    for match in pattern.finditer(folded, start, end):
+        yield from _run(body[place : match.start()], found=False)
+        yield from _run(body[match.start() : match.end()], found=True)
+        place = match.end()
+    yield from _run(body[place:end], found=False)
+    if end < len(body):
+        yield Run("…", found=False)
+
+
+_GAP: Final = re.compile(rf"[\s{_JOINT}]+")
+
+
+def _run(text: str, found: bool) -> Iterator[Run]:
+    text = re.sub(r"\s+", " ", text.replace(_JOINT, ""))
+    if text:
+        yield Run(text, found)
