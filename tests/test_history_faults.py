@@ -365,7 +365,7 @@ def test_every_damaged_page_costs_only_itself(tmp_path: Path, whole: tuple[Path,
 
 
 def test_the_log_is_salvaged_too(tmp_path: Path) -> None:
-    """A process was killed, so the last turns are in the log only, one in half; then the header was damaged."""
+    """A process was killed, the last turns are in the log only, one in half; then the header was damaged."""
     folder = tmp_path / "history"
     with History(folder) as history:
         talk = history.create("t").id
