@@ -1,0 +1,41 @@
+"""Lamps are on exactly while a handle is open, and the log says what was used when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from assistant import usage
+from assistant.usage import Kind, Usage
+
+
+def test_a_lamp_is_on_while_its_handle_is_open(tmp_path: Path) -> None:
+    told: list[frozenset[Kind]] = []
+    now = Usage(tmp_path / "log" / "usage.jsonl", told.append)
+    with now.open("microphone", "USB"):
+        second = now.open("microphone", "other")
+        assert now.now == {"microphone"}
+    assert now.now == {"microphone"}
+    second.close()
+    second.close()
+    assert now.now == frozenset()
+    assert told == [{"microphone"}] * 3 + [frozenset()]
+    uses = list(usage.read(tmp_path / "log" / "usage.jsonl"))
+    assert [use.name for use in uses] == ["USB", "other"]
+    assert all(use.ended >= use.began for use in uses)
+    assert (tmp_path / "log" / "usage.jsonl").stat().st_mode & 0o077 == 0
+
+
+def test_a_log_that_can_not_be_written_or_read_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    Usage(tmp_path / "file" / "log").open("camera").close()
+    (tmp_path / "log").write_text('{"kind": "camera"}\nnonsense\n[1]\n')
+    assert list(usage.read(tmp_path / "log")) == []
+
+
+def test_the_log_stays_small(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text('{"kind": "screen", "name": "old", "began": 1, "ended": 2}\n' * 20_000)
+    Usage(log).open("screen", "new").close()
+    uses = list(usage.read(log))
+    assert len(uses) < 12_000
+    assert uses[-1].name == "new"
