@@ -13,6 +13,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assistant import packages
 from assistant.cli import conversation, inputs, options, speaking, tooling
 from assistant.cli.console import STOPPED, Output, complain, note, put, stoppable
 from assistant.engine import prompt
@@ -66,7 +67,7 @@ def ask(arguments: Sequence[str]) -> int:
         raise MediaError("The text is empty.", "Write a question.")
     output = Output(given.json)
     with ExitStack() as stack:
-        path = options.find_package(given.model)
+        path = packages.find_package(given.model)
         loaded = inputs.load(parts)  # before the model, so that a wrong name costs no wait
         narrator = speaking.narration(given, stack)
         session = stack.enter_context(conversation.open_model(path, given.adapter))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from assistant import packages
 from assistant.cli import conversation, inputs, options, speaking
 from assistant.cli.console import STOPPED, Output, complain, stoppable
 from assistant.engine import prompt
@@ -34,7 +35,7 @@ def demo(arguments: Sequence[str]) -> int:
         raise MediaError(
             f"{out} can't be made: {error.strerror}.", "Choose another folder: --out."
         ) from error
-    path = options.find_package(given.model)
+    path = packages.find_package(given.model)
     info = package.check(path)
     picture, clip = inputs.picture(PICTURE), inputs.recording(QUESTION)
     output = Output(given.json)

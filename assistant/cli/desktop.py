@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, cast
 
-from assistant import instance
+from assistant import instance, packages
 from assistant.cli import options
 from models.errors import DeviceError
 
@@ -50,10 +50,10 @@ def desktop(arguments: Sequence[str]) -> int:
             return 0
         place = instance.claim()  # the other one has just ended
     with place:
-        path = options.find_package(given.model)
+        path = packages.find_package(given.model)
         run: Callable[..., int] = importlib.import_module("ui.app").run  # Qt is only loaded here
         name = Path(given.model).name
-        return run(place, path, name, options.data_folder(), given.hidden)
+        return run(place, path, name, packages.data_folder(), given.hidden)
 
 
 def request(word: str, arguments: Sequence[str]) -> int:

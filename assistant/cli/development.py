@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from assistant import packages
 from assistant.cli import options
 from assistant.cli.desktop import need_display
 
@@ -23,6 +24,6 @@ def dev(arguments: Sequence[str]) -> int:
     given = words.parse_args(list(arguments))
     need_display()
     screenshots: Callable[..., list[Path]] = importlib.import_module("ui.gallery").screenshots
-    for path in screenshots(given.folder, options.find_package(given.model), _PICTURE, given.language):
+    for path in screenshots(given.folder, packages.find_package(given.model), _PICTURE, given.language):
         print(path)
     return 0

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from assistant import __version__
+from assistant import __version__, packages
 from assistant.cli import options
 from assistant.cli.console import Output, Status
 from models import package
@@ -101,7 +101,7 @@ def _model(name: str) -> Iterator[Finding]:
 
     Status.show("Comparing checksums …")
     try:
-        info = package.check(options.find_package(name), full=True)
+        info = package.check(packages.find_package(name), full=True)
     except PackageError as error:
         yield Finding("model", "missing", error.what, error.remedy)
         return

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from assistant import packages
 from assistant.cli import options
 from assistant.cli.console import complain, put, show, show_json
 from assistant.cli.conversation import describe_call
@@ -113,7 +114,7 @@ def _yes(parser: argparse.ArgumentParser) -> None:
 def _folder(given: argparse.Namespace) -> Path:
     folder: Path | None = given.folder
     if folder is None:
-        return options.data_folder() / "history"
+        return packages.data_folder() / "history"
     if not (folder / schema.DATABASE).exists() and not (folder / schema.MEDIA).is_dir():
         raise HistoryError(f"There is no history in {folder}.", "Check the name.")
     return folder

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from assistant import packages
 from assistant.cli import conversation, options
 from assistant.cli.console import STOPPED, Status, complain, note, show, show_json, stoppable
 from assistant.engine.protocol import Clip, Finished, GenerateOptions, Picture, Token
@@ -62,7 +63,7 @@ def _name(parser: argparse.ArgumentParser) -> None:
 
 def _list(given: argparse.Namespace) -> int:
     rows = []
-    for name, path in options.package_folders().items():
+    for name, path in packages.package_folders().items():
         try:
             info = package.check(path)
             rows.append({"name": name, "bytes": info.bytes, "path": str(path), "problem": ""})
@@ -76,12 +77,12 @@ def _list(given: argparse.Namespace) -> int:
         show(f"{row['name']:<20} {about}  {row['path']}")
         if row["problem"]:
             show(f"{'':20} {row['problem']}")
-    show(f"Packages that you put into {options.data_folder() / options.MODELS} appear here by name.")
+    show(f"Packages that you put into {packages.data_folder() / packages.MODELS} appear here by name.")
     return 0
 
 
 def _info(given: argparse.Namespace) -> int:
-    info = package.check(options.find_package(given.package))
+    info = package.check(packages.find_package(given.package))
     if given.json:
         show_json(_described(info))
         return 0
@@ -235,7 +236,7 @@ def _check_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(given: argparse.Namespace) -> int:
-    path = options.find_package(given.package)
+    path = packages.find_package(given.package)
     Status.show("Comparing checksums …")
     info = package.check(path, full=True)
     Status.clear()

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from assistant.cli import conversation
 from assistant.cli.console import Status, note, put
-from assistant.cli.options import data_folder
 from assistant.engine.protocol import Finished, GenerateOptions, Progress, Session, Token
+from assistant.packages import data_folder
 from assistant.settings import SettingsFile, default_path
 from assistant.tools.calls import Call
 from assistant.tools.loop import CallDone, CallProposed, CallRefused, Policy, answer

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from assistant import packages
 from assistant.cli import conversation, inputs, options, speaking
 from assistant.cli.console import STOPPED, Output, Status, complain, note, stoppable
 from assistant.engine import prompt
@@ -114,7 +115,7 @@ def _run(
     given: argparse.Namespace, output: Output, handle: _Handle, finish: _Finish = lambda _: None
 ) -> _Result:
     """Give every piece that is not silent to ``handle``; it returns False when it was stopped."""
-    path = options.find_package(given.model)
+    path = packages.find_package(given.model)
     result = _Result()
     pieces = _pieces(given, package.check(path).clip_seconds)
     first = next(pieces)  # before the model, so that a wrong name costs no wait
