@@ -85,4 +85,4 @@ def test_what_the_settings_forbid_is_not_done(qt: QApplication, tmp_path: Path) 
     with desktop(qt, tmp_path, settings) as one:
         one.obey("screenshot")
         assert not one.screens.frozen
-        assert "switched off" in one.window._problem.text()
+        assert "switched off" in one.window.banner.text

@@ -85,8 +85,8 @@ def test_an_engine_that_dies_is_back_and_the_chat_is_kept(
 def test_without_a_model_the_window_lives_and_says_so(qt: QApplication, tmp_path: Path) -> None:
     with desktop(qt, tmp_path) as one:
         one.conductor.brain.load(tmp_path / "missing", "missing")
-        wait_until(one.window._banner.isVisible)
-        assert "missing" in one.window._problem.text()
+        wait_until(one.window.banner.isVisible)
+        assert "missing" in one.window.banner.text
         one.window.composer.text.setPlainText("hello")
         assert not one.window.composer.send_button.isEnabled()
 
@@ -105,7 +105,7 @@ def test_pictures_are_attached_removed_and_refused(qt: QApplication, tmp_path: P
         assert len(composer.question().pictures) == 1
         data.setUrls([QUrl.fromLocalFile(str(tmp_path / "junk.png"))])
         composer.take(data)
-        wait_until(lambda: "junk.png" in one.window._problem.text())
+        wait_until(lambda: "junk.png" in one.window.banner.text)
         assert len(composer.question().pictures) == 1
 
 

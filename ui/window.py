@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from PySide6.QtCore import QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QImage, QKeySequence, QPainter, QPaintEvent, QShortcut
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QCloseEvent, QImage, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QApplication,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QMainWindow,
-    QProgressBar,
-    QPushButton,
-    QSizePolicy,
     QSplitter,
     QStackedWidget,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -25,30 +20,21 @@ from PySide6.QtWidgets import (
 from assistant.history.records import Conversation
 from assistant.turn import Phase, State
 from models.errors import AsideError
-from ui import brain, icons, theme
+from ui import brain, theme
 from ui.archive import Archive, Opened
+from ui.banner import Banner
 from ui.brain import Answered, BrainEvent
 from ui.composer import Composer
 from ui.conductor import Conductor
+from ui.empty_page import EmptyPage
 from ui.gate import Gate
+from ui.header import Header
 from ui.question import Question
 from ui.side import Side
-from ui.theme import LIGHT, Theme, Type
+from ui.theme import Theme, Type
 from ui.transcript import Transcript
 
-_PROBLEM: Final = 12_000  # ms that a problem stays
 _WIDEST: Final = 760  # logical pixels of the composer, as of the text
-
-
-class _Title(QLabel):
-    """A line that ends in … where there is no room for it."""
-
-    def paintEvent(self, _event: QPaintEvent) -> None:
-        """Called by Qt."""
-        painter = QPainter(self)
-        text = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, self.width())
-        painter.setPen(self.palette().windowText().color())
-        painter.drawText(self.rect(), int(self.alignment()), text)
 
 
 class Window(QMainWindow):
@@ -65,12 +51,12 @@ class Window(QMainWindow):
         self.resize(1080, 720)
         self.setMinimumSize(560, 420)
         self._conductor, self._archive = conductor, archive
-        self._theme, self._letters = LIGHT, Type()
         self._ready = False
         self._answer: list[str] = []
         self.side = Side(archive)
         self.transcript = Transcript()
         self.composer = Composer(gate)
+        self.header, self.empty, self.banner = Header(), EmptyPage(), Banner()
         self._build()
         self._connect()
         self._show_state(conductor.state)
@@ -79,15 +65,12 @@ class Window(QMainWindow):
 
     def set_theme(self, colours: Theme, letters: Type) -> None:
         """Colours and sizes of everything in the window."""
-        self._theme, self._letters = colours, letters
         self.transcript.set_theme(colours, letters)
         self.composer.set_theme(colours)
         self.side.set_theme(colours)
-        self._side_button.setIcon(icons.icon("side", colours.text))
-        self._dismiss.setIcon(icons.icon("close", colours.text))
-        self._warning.setPixmap(icons.icon("warning", colours.bad).pixmap(theme.ICON, theme.ICON))
-        self._mark.setPixmap(icons.icon("aside", colours.accent).pixmap(48, 48))
-        self._show_model()
+        self.header.set_theme(colours)
+        self.banner.set_theme(colours)
+        self.empty.set_theme(colours)
 
     @property
     def ready(self) -> bool:
@@ -96,9 +79,7 @@ class Window(QMainWindow):
 
     def show_problem(self, error: AsideError) -> None:
         """Say what happened and what to do, above the composer."""
-        self._problem.setText(str(error))
-        self._banner.show()
-        self._problem_timer.start(_PROBLEM)
+        self.banner.show_problem(error)
 
     def begin(self) -> None:
         """A new conversation."""
@@ -119,42 +100,16 @@ class Window(QMainWindow):
         super().closeEvent(event)
 
     def _build(self) -> None:
-        self._title = _Title(self.tr("New conversation"))
-        self._title.setProperty("kind", "title")
-        self._title.setTextFormat(Qt.TextFormat.PlainText)
-        self._title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self._side_button = QToolButton()
-        self._side_button.setIconSize(QSize(theme.ICON, theme.ICON))
-        self._side_button.setFixedSize(theme.BUTTON, theme.BUTTON)
-        self._side_button.setToolTip(self.tr("Show or hide the list of conversations (Ctrl+B)"))
-        self._side_button.setAccessibleName(self._side_button.toolTip())
-        self._model = QLabel()
-        self._model.setTextFormat(Qt.TextFormat.PlainText)
-        self._model.setProperty("kind", "small")
-        self._model.setAccessibleName(self.tr("State of the model"))
-        self._dot = QFrame()
-        self._dot.setFixedSize(theme.GAP, theme.GAP)
-        self._progress = QProgressBar()
-        self._progress.setRange(0, 0)
-        self._progress.setTextVisible(False)
-        self._progress.setFixedWidth(96)
-        header = QFrame()
-        header.setObjectName("header")
-        row = QHBoxLayout(header)
-        row.setContentsMargins(theme.ROOM, theme.GAP, theme.WIDE, theme.GAP)
-        row.setSpacing(theme.GAP)
-        for widget in (self._side_button, self._title, self._progress, self._dot, self._model):
-            row.addWidget(widget, 1 if widget is self._title else 0)
         self._pages = QStackedWidget()
         self._pages.setMinimumHeight(1)  # the composer needs the room more than the empty page does
-        self._pages.addWidget(self._empty_page())
+        self._pages.addWidget(self.empty)
         self._pages.addWidget(self.transcript)
         page = QWidget()
         page.setObjectName("conversation")
         column = QVBoxLayout(page)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addWidget(header)
+        column.addWidget(self.header)
         column.addWidget(self._pages, 1)
         column.addLayout(self._bottom())
         self._splitter = QSplitter()
@@ -168,27 +123,6 @@ class Window(QMainWindow):
 
     def _bottom(self) -> QHBoxLayout:
         """The composer, in the middle of a wide window, with the banner for problems above it."""
-        self._banner = QFrame()
-        self._banner.setObjectName("banner")
-        self._warning = QLabel()
-        self._problem = QLabel()
-        self._problem.setTextFormat(Qt.TextFormat.PlainText)
-        self._problem.setWordWrap(True)
-        self._problem.setAccessibleName(self.tr("Problem"))
-        self._dismiss = QToolButton()
-        self._dismiss.setToolTip(self.tr("Dismiss"))
-        self._dismiss.setAccessibleName(self.tr("Dismiss"))
-        self._dismiss.clicked.connect(self._banner.hide)
-        self._problem_timer = QTimer(self)
-        self._problem_timer.setSingleShot(True)
-        self._problem_timer.timeout.connect(self._banner.hide)
-        row = QHBoxLayout(self._banner)
-        row.setContentsMargins(theme.ROOM, theme.GAP, theme.GAP, theme.GAP)
-        row.setSpacing(theme.GAP)
-        row.addWidget(self._warning)
-        row.addWidget(self._problem, 1)
-        row.addWidget(self._dismiss)
-        self._banner.hide()
         self._activity = QLabel()
         self._activity.setProperty("kind", "small")
         self._activity.setTextFormat(Qt.TextFormat.PlainText)
@@ -197,7 +131,7 @@ class Window(QMainWindow):
         stack.setContentsMargins(0, theme.SMALL, 0, theme.WIDE)
         stack.setSpacing(theme.GAP)
         stack.addWidget(self._activity)
-        stack.addWidget(self._banner)
+        stack.addWidget(self.banner)
         stack.addWidget(self.composer)
         middle = QWidget()
         middle.setLayout(stack)
@@ -209,40 +143,12 @@ class Window(QMainWindow):
         outer.addStretch(1)
         return outer
 
-    def _empty_page(self) -> QWidget:
-        page = QWidget()
-        column = QVBoxLayout(page)
-        column.setSpacing(theme.ROOM)
-        column.addStretch(2)
-        self._mark = QLabel()
-        hero = QLabel(self.tr("Speak, show, ask."))
-        hero.setProperty("kind", "hero")
-        faint = QLabel(self.tr("Everything stays on this machine."))
-        faint.setProperty("kind", "faint")
-        for label in (self._mark, hero, faint):
-            label.setAlignment(Qt.AlignmentFlag.AlignCenter)
-            column.addWidget(label)
-        column.addSpacing(theme.ROOM)
-        self.examples: list[QPushButton] = []
-        for example in (
-            self.tr("Set a timer for five minutes"),
-            self.tr("What is seven times eight?"),
-            self.tr("What can you do?"),
-        ):
-            button = QPushButton(example)
-            button.setProperty("kind", "card")
-            button.setMinimumWidth(320)
-            button.clicked.connect(lambda _=False, text=example: self._ask_example(text))
-            self.examples.append(button)
-            column.addWidget(button, 0, Qt.AlignmentFlag.AlignCenter)
-        column.addStretch(3)
-        return page
-
     def _connect(self) -> None:
         self.side.begun.connect(self.begin)
         self.side.opened.connect(self.open)
         self.side.deleted.connect(self._conversation_deleted)
-        self._side_button.clicked.connect(self._toggle_side)
+        self.header.side_button.clicked.connect(self._toggle_side)
+        self.empty.chosen.connect(self._ask_example)
         self.composer.asked.connect(self._conductor.ask)
         self.composer.stopped.connect(self._conductor.stop)
         self.composer.listen.connect(self._conductor.tap)
@@ -288,7 +194,7 @@ class Window(QMainWindow):
     def _show_nothing(self) -> None:
         self.transcript.reset()
         self._answer = []
-        self._title.setText(self.tr("New conversation"))
+        self.header.title.setText(self.tr("New conversation"))
         self.side.set_current(0)
         self._pages.setCurrentIndex(0)
 
@@ -306,7 +212,7 @@ class Window(QMainWindow):
         self._show_conversation(opened.conversation)
 
     def _show_conversation(self, conversation: Conversation) -> None:
-        self._title.setText(conversation.title or self.tr("Untitled"))
+        self.header.title.setText(conversation.title or self.tr("Untitled"))
         self.side.set_current(conversation.id)
         self.side.refresh()
 
@@ -330,15 +236,15 @@ class Window(QMainWindow):
         match event:
             case brain.Loading(name):
                 self._ready = False
-                self._show_model(self.tr("Loading {name} …").replace("{name}", name), busy=True)
+                self.header.show_model(self.tr("Loading {name} …").replace("{name}", name), busy=True)
             case brain.Loaded(name, seconds):
                 self._ready = True
                 self._archive.model = name
-                self._show_model(self.tr("{name} is ready").replace("{name}", name))
-                self._model.setToolTip(self.tr("Loaded in {s} s").replace("{s}", f"{seconds:.1f}"))
+                self.header.show_model(self.tr("{name} is ready").replace("{name}", name), ready=True)
+                self.header.model.setToolTip(self.tr("Loaded in {s} s").replace("{s}", f"{seconds:.1f}"))
             case brain.LoadFailed(error):
                 self._ready = False
-                self._show_model(self.tr("No model"))
+                self.header.show_model(self.tr("No model"))
                 self.show_problem(error)
             case brain.Working(_, progress):
                 self._activity.setText(self._words(progress.stage))
@@ -369,14 +275,6 @@ class Window(QMainWindow):
             }[state.phase]
         )
         self.composer.set_state(state.phase is not Phase.IDLE, self._ready)
-
-    def _show_model(self, text: str = "", busy: bool = False) -> None:
-        if text:
-            self._model.setText(text)
-        self._progress.setVisible(busy)
-        colour = self._theme.good if self._ready else self._theme.warm if busy else self._theme.bad
-        self._dot.setVisible(not busy and bool(self._model.text()))
-        self._dot.setStyleSheet(f"background: {colour}; border-radius: {theme.SMALL}px;")
 
     def _words(self, stage: str) -> str:
         return {

@@ -1,0 +1,57 @@
+"""A line above the composer that says what went wrong, and what to do."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QWidget
+
+from models.errors import AsideError
+from ui import icons, theme
+from ui.theme import Theme
+
+_STAYS: Final = 12_000  # ms
+
+
+class Banner(QFrame):
+    """Hidden until there is a problem, and again after a while."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("banner")
+        self._warning = QLabel()
+        self._problem = QLabel()
+        self._problem.setTextFormat(Qt.TextFormat.PlainText)
+        self._problem.setWordWrap(True)
+        self._problem.setAccessibleName(self.tr("Problem"))
+        self._dismiss = QToolButton()
+        self._dismiss.setToolTip(self.tr("Dismiss"))
+        self._dismiss.setAccessibleName(self.tr("Dismiss"))
+        self._dismiss.clicked.connect(self.hide)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self.hide)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(theme.ROOM, theme.GAP, theme.GAP, theme.GAP)
+        row.setSpacing(theme.GAP)
+        row.addWidget(self._warning)
+        row.addWidget(self._problem, 1)
+        row.addWidget(self._dismiss)
+        self.hide()
+
+    @property
+    def text(self) -> str:
+        """The last problem."""
+        return self._problem.text()
+
+    def set_theme(self, colours: Theme) -> None:
+        """Icons in the theme's colours."""
+        self._dismiss.setIcon(icons.icon("close", colours.text))
+        self._warning.setPixmap(icons.icon("warning", colours.bad).pixmap(theme.ICON, theme.ICON))
+
+    def show_problem(self, error: AsideError) -> None:
+        """Say it for a while."""
+        self._problem.setText(str(error))
+        self.show()
+        self._timer.start(_STAYS)
