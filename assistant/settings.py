@@ -76,6 +76,7 @@ class Interface:
     theme: Annotated[str, Choice("of the window: system, light or dark", THEMES)] = "system"
     font_size: Annotated[int, Number("in points", 8, 32)] = 11
     autostart: Annotated[bool, Flag("start in the tray at login")] = False
+    welcomed: Annotated[bool, Flag("the page of the first start was seen")] = False
 
 
 @dataclass(frozen=True)

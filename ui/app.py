@@ -15,17 +15,21 @@ from PySide6.QtWidgets import QApplication
 
 from assistant.instance import Instance, Request
 from assistant.settings import Settings, SettingsFile, default_path
-from models.errors import AsideError, DeviceError
+from models.errors import AsideError, DeviceError, SettingsError
 from ui import icons, theme
 from ui.archive import Archive
 from ui.brain import BrainEvent, Called, Failed, Wrote
+from ui.choices import Choices
 from ui.conductor import Conductor
+from ui.form import Page
 from ui.gate import Gate
 from ui.hotkeys import Hotkeys, Pressed, Released, available
 from ui.pill import Pill
+from ui.preferences import Preferences
+from ui.preferences_look import LookPage
 from ui.screen import Screens
 from ui.theme import Theme, Type
-from ui.translation import Translation
+from ui.translation import Translation, retranslate
 from ui.tray import Tray
 from ui.window import Window
 
@@ -35,20 +39,20 @@ _NORMAL: Final = 11  # points: the scale of letters is 1
 class Desktop:
     """All parts of the application, for as long as it runs. A context manager."""
 
-    def __init__(self, application: QApplication, settings: Settings, data: Path) -> None:
+    def __init__(
+        self, application: QApplication, settings: Settings, data: Path, file: SettingsFile | None = None
+    ) -> None:
+        """``file`` is where changes of the settings are kept."""
         self._application = application
-        self.settings = settings
-        wanted = settings.interface.language
-        language = QLocale.system().name() if wanted == "system" else wanted
-        self._translation = Translation(language, application)
-        application.installTranslator(self._translation)
-        application.setLayoutDirection(self._translation.direction)
         self.gate = Gate()
+        self.choices = Choices(self.gate, file or SettingsFile(data / "settings" / "settings.json"), settings)
+        self._translation = self._translated()
         self.conductor = Conductor(self.gate)
         self.archive = Archive(self.gate, data / "history", self._complain)
         self.window = Window(self.gate, self.conductor, self.archive)
         self.pill, self.tray, self.screens = Pill(), Tray(), Screens()
         self.hotkeys: Hotkeys | None = None
+        self.preferences = Preferences(self._pages)
         self._connect()
         self.apply_theme()
         application.styleHints().colorSchemeChanged.connect(self.apply_theme)
@@ -60,6 +64,11 @@ class Desktop:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def settings(self) -> Settings:
+        """As they are now."""
+        return self.choices.now
 
     @property
     def theme(self) -> Theme:
@@ -77,6 +86,25 @@ class Desktop:
         self.window.set_theme(colours, letters)
         self.pill.set_theme(colours)
         self.tray.set_theme(colours)
+        self.preferences.set_theme(colours)
+
+    def apply(self, now: Settings, before: Settings) -> None:
+        """Have everything follow settings that were changed, and leave what was not as it is."""
+        if now.interface.language != before.interface.language:
+            self._speak()
+        if (now.interface.theme, now.interface.font_size) != (
+            before.interface.theme,
+            before.interface.font_size,
+        ):
+            self.apply_theme()
+        if now.hotkeys != before.hotkeys:
+            self.grab_keys()
+
+    def open_preferences(self) -> None:
+        """The window of settings to the front."""
+        self.preferences.show()
+        self.preferences.raise_()
+        self.preferences.activateWindow()
 
     def show(self) -> None:
         """The window to the front."""
@@ -100,7 +128,8 @@ class Desktop:
                 self.capture()
 
     def grab_keys(self) -> None:
-        """The hotkeys of the settings, where the desktop lets programs have any."""
+        """The hotkeys of the settings, where programs may have any, in place of those of before."""
+        self.release_keys()
         if not available():
             return
         wanted = {"talk": self.settings.hotkeys.talk, "screen": self.settings.hotkeys.screen}
@@ -114,6 +143,12 @@ class Desktop:
             self.window.show_problem(
                 DeviceError(f"Another program has the hotkey {listed}.", "Choose another in the settings.")
             )
+
+    def release_keys(self) -> None:
+        """Give the hotkeys back."""
+        if self.hotkeys is not None:
+            self.hotkeys.close()
+            self.hotkeys = None
 
     def pressed(self, event: Pressed | Released) -> None:
         """A hotkey."""
@@ -156,10 +191,41 @@ class Desktop:
         tray.listen.connect(conductor.tap)
         tray.capture.connect(self.capture)
         tray.stop.connect(conductor.stop)
+        tray.settings.connect(self.open_preferences)
         tray.end.connect(self._application.quit)
+        self.choices.changed.connect(self.apply)
+        self.choices.remarked.connect(lambda remark: self.window.show_problem(SettingsError(remark)))
+        self.window.preferences.connect(self.open_preferences)
         self.window.capture.connect(self.capture)
         self.window.closed.connect(self._window_closed)
         self.screens.chosen.connect(self._captured)
+
+    def _pages(self) -> list[tuple[str, str, Page]]:
+        """The pages of the settings, in the language of now."""
+        say = QCoreApplication.translate
+        return [
+            ("look", say("Preferences", "Look"), LookPage(self.choices)),
+        ]
+
+    def _translated(self) -> Translation:
+        """The language of the settings, from here on."""
+        wanted = self.settings.interface.language
+        language = QLocale.system().name() if wanted == "system" else wanted
+        made = Translation(language, self._application)
+        self._application.installTranslator(made)
+        self._application.setLayoutDirection(made.direction)
+        return made
+
+    def _speak(self) -> None:
+        """Everything that is shown in the language of the settings, in place."""
+        before = self._translation
+        self._application.removeTranslator(before)
+        self._translation = self._translated()
+        retranslate((self.window, self.pill, self.tray.menu), before, self._translation)
+        before.deleteLater()
+        self.window.side.refresh()
+        self.tray.set_theme(self.theme)
+        self.preferences.rebuild()
 
     def _show_in_pill(self, event: BrainEvent) -> None:
         match event:
@@ -182,9 +248,9 @@ class Desktop:
         """Input, processing, output, and the history last of all."""
         self.window.hide()
         self.pill.hide()
+        self.preferences.hide()
         self.screens.thaw()
-        if self.hotkeys is not None:
-            self.hotkeys.close()
+        self.release_keys()
         self.conductor.close()
         self.archive.close()
         self.gate.close()
@@ -192,6 +258,8 @@ class Desktop:
         self._application.removeTranslator(self._translation)
         self._translation.deleteLater()
         self.tray.close()
+        self.choices.deleteLater()
+        self.preferences.deleteLater()
         self.pill.deleteLater()
         self.window.deleteLater()
 
@@ -235,14 +303,17 @@ def application() -> QApplication:
 
 def run(place: Instance, package: Path, name: str, data: Path, hidden: bool = False) -> int:
     """Show the window until the person ends it; returns the exit code."""
-    loaded = SettingsFile(default_path()).load()
+    file = SettingsFile(default_path())
+    loaded = file.load()
     qt = application()
     signals = Signals(qt)
     try:
-        with Desktop(qt, loaded.settings, data) as desktop:
+        with Desktop(qt, loaded.settings, data, file) as desktop:
             place.serve(lambda request: desktop.gate.post(partial(desktop.obey, request)))
             if not hidden or not desktop.tray.there:
                 desktop.show()
+            if loaded.remarks:
+                desktop.window.show_problem(SettingsError(" ".join(loaded.remarks)), stays=True)
             desktop.grab_keys()
             desktop.conductor.brain.load(package, name)
             return qt.exec()

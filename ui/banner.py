@@ -50,8 +50,11 @@ class Banner(QFrame):
         self._dismiss.setIcon(icons.icon("close", colours.text))
         self._warning.setPixmap(icons.icon("warning", colours.bad).pixmap(theme.ICON, theme.ICON))
 
-    def show_problem(self, error: AsideError) -> None:
-        """Say it for a while."""
+    def show_problem(self, error: AsideError, stays: bool = False) -> None:
+        """Say it for a while, or until it is dismissed."""
         self._problem.setText(str(error))
         self.show()
-        self._timer.start(_STAYS)
+        if stays:
+            self._timer.stop()
+        else:
+            self._timer.start(_STAYS)

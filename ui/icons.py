@@ -23,14 +23,25 @@ _STROKES: Final = {
     "close": "<path d='m6.5 6.5 11 11M17.5 6.5l-11 11'/>",
     "copy": "<rect x='9' y='9' width='11' height='11' rx='2'/>"
     "<path d='M15 6V5.5A1.5 1.5 0 0 0 13.5 4h-8A1.5 1.5 0 0 0 4 5.5v8A1.5 1.5 0 0 0 5.5 15H6'/>",
-    "speak": "<path d='M4 9.5v5h3.5L12 18.5v-13L7.5 9.5zM15.5 9a4.200 4.200 0 0 1 0 6M18 6.5a7.800 7.800"
+    "speak": "<path d='M4 9.5v5h3.5L12 18.5v-13L7.5 9.5zM15.5 9a4.2 4.2 0 0 1 0 6M18 6.5a7.8 7.8"
     " 0 0 1 0 11'/>",
     "more": "<circle cx='5.5' cy='12' r='.8' fill='currentColor'/><circle cx='12' cy='12' r='.8'"
     " fill='currentColor'/><circle cx='18.5' cy='12' r='.8' fill='currentColor'/>",
     "side": "<rect x='3.5' y='4.5' width='17' height='15' rx='2.5'/><path d='M9.5 4.5v15'/>",
     "again": "<path d='M5 12a7 7 0 1 1 2 5M5 19v-4h4'/>",
-    "delete": "<path d='M5 7h14M10 7V4.5h4V7M7 7l.8 12.5h8.400L17 7M10.5 10.5v6M13.5 10.5v6'/>",
+    "delete": "<path d='M5 7h14M10 7V4.5h4V7M7 7l.8 12.5h8.4L17 7M10.5 10.5v6M13.5 10.5v6'/>",
     "warning": "<path d='M12 4.5 21 20H3zM12 10.5v4M12 17v.2'/>",
+    "down": "<path d='m6.5 9.5 5.5 5.5 5.5-5.5'/>",
+    "gear": "<circle cx='12' cy='12' r='3'/><path d='M12 3.5v2.5M12 18v2.5M3.5 12h2.5M18 12h2.5M6 6l1.8 1.8"
+    "M16.2 16.2l1.8 1.8M18 6l-1.8 1.8M7.8 16.2 6 18'/>",
+    "keyboard": "<rect x='3' y='6.5' width='18' height='11.5' rx='2'/>"
+    "<path d='M6.8 10h.2M10.2 10h.2M13.6 10h.2M17 10h.2M8 14.5h8'/>",
+    "model": "<rect x='6.5' y='6.5' width='11' height='11' rx='2'/>"
+    "<path d='M9.5 3.5v3M14.5 3.5v3M9.5 17.5v3M14.5 17.5v3M3.5 9.5h3M3.5 14.5h3"
+    "M17.5 9.5h3M17.5 14.5h3'/>",
+    "look": "<path d='M4 18.5 9.5 5l5.5 13.5M6 14h7M16 18.5c0-5 4.5-5 4.5-2 0 2.5-4.5 2.5-4.5 0'/>",
+    "privacy": "<path d='M12 3.5 19 6v5.5c0 4.5-3 7.5-7 9-4-1.5-7-4.5-7-9V6zM9 12l2.2 2.2L15 10'/>",
+    "tools": "<path d='M14.5 6.5a4 4 0 0 1 5-1.5l-2.5 2.5.5 2 2 .5 2.5-2.5'/>",
     "aside": "<path d='M4 5.5h10a4 4 0 0 1 4 4v1a4 4 0 0 1-4 4H9l-5 4z'/><path d='M20.5 9v9'/>",
 }
 NAMES: Final = tuple(_STROKES)

@@ -37,6 +37,7 @@ class Side(QFrame):
     opened = Signal(int)
     begun = Signal()
     deleted = Signal(int)
+    preferences = Signal()
 
     def __init__(self, archive: Archive, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -52,6 +53,13 @@ class Side(QFrame):
         self.new_button.setToolTip(self.tr("New conversation (Ctrl+N)"))
         self.new_button.setAccessibleName(self.new_button.toolTip())
         self.new_button.clicked.connect(self.begun)
+        self.preferences_button = QToolButton()
+        self.preferences_button.setIconSize(QSize(theme.ICON, theme.ICON))
+        self.preferences_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.preferences_button.setText(self.tr("Settings"))
+        self.preferences_button.setToolTip(self.tr("Settings (Ctrl+,)"))
+        self.preferences_button.setAccessibleName(self.preferences_button.toolTip())
+        self.preferences_button.clicked.connect(self.preferences)
         self.search = QLineEdit()
         self.search.setPlaceholderText(self.tr("Search"))
         self.search.setAccessibleName(self.tr("Search all conversations (Ctrl+F)"))
@@ -81,6 +89,7 @@ class Side(QFrame):
         column.addWidget(self.search)
         column.addWidget(self.nothing)
         column.addWidget(self.list, 1)
+        column.addWidget(self.preferences_button)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_PAUSE)
@@ -95,6 +104,7 @@ class Side(QFrame):
         """Icons in the theme's colours."""
         self._theme = colours
         self.new_button.setIcon(icons.icon("new", colours.text))
+        self.preferences_button.setIcon(icons.icon("gear", colours.text))
 
     @property
     def current(self) -> int:

@@ -119,9 +119,14 @@ QMainWindow, QDialog, #conversation {{ background: {t.ground}; color: {t.text}; 
 QLabel {{ background: transparent; color: {t.text}; }}
 QLabel[kind="title"] {{ font-size: {px(1)}px; font-weight: 600; }}
 QLabel[kind="hero"] {{ font-size: {px(3)}px; font-weight: 600; }}
+QLabel[kind="heading"] {{ font-size: {px(2)}px; font-weight: 600; }}
+QLabel[kind="section"] {{ font-weight: 600; }}
 QLabel[kind="faint"] {{ color: {t.faint}; }}
 QLabel[kind="small"] {{ color: {t.faint}; font-size: {px(-1)}px; }}
-QLabel[kind="problem"] {{ color: {t.bad}; }}
+QLabel[kind="problem"] {{ color: {t.bad}; font-size: {px(-1)}px; }}
+#card {{ background: {t.raised}; border: 1px solid {t.line}; border-radius: {RADIUS}px; }}
+#line {{ background: {t.line}; border: none; }}
+#segments {{ background: {t.side}; border: 1px solid {t.line}; border-radius: {RADIUS}px; }}
 #side {{ background: {t.side}; border: none; border-right: 1px solid {t.line}; }}
 #header {{ background: {t.ground}; border: none; border-bottom: 1px solid {t.line}; }}
 #transcript {{ background: {t.ground}; color: {t.text}; border: none;
@@ -154,6 +159,23 @@ QPushButton[kind="main"], QToolButton[kind="main"] {{ background: {t.accent}; co
 QPushButton[kind="main"]:focus, QToolButton[kind="main"]:focus {{ border: 2px solid {t.text}; }}
 QPushButton[kind="main"]:disabled, QToolButton[kind="main"]:disabled {{ background: {t.hover};
     color: {t.faint}; }}
+QPushButton[kind="quiet"] {{ background: {t.raised}; border: 1px solid {t.line}; }}
+QPushButton[kind="quiet"]:hover {{ background: {t.hover}; }}
+QPushButton[kind="quiet"]:focus {{ border-color: {t.accent}; }}
+QPushButton[kind="danger"] {{ background: transparent; border: 1px solid {t.bad}; color: {t.bad}; }}
+QPushButton[kind="danger"]:hover {{ background: {t.hover}; }}
+QPushButton[kind="danger"]:focus {{ border: 2px solid {t.bad}; }}
+QPushButton[kind="segment"] {{ padding: {SMALL}px {ROOM}px; color: {t.faint}; }}
+QPushButton[kind="segment"]:checked {{ background: {t.raised}; color: {t.text}; border-color: {t.line}; }}
+QPushButton[kind="segment"]:focus {{ border-color: {t.accent}; }}
+QComboBox QAbstractItemView {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.line};
+    selection-background-color: {t.tint}; selection-color: {t.text}; outline: none; padding: {SMALL}px; }}
+QSlider {{ background: transparent; }}
+QSlider::groove:horizontal {{ background: {t.line}; height: 4px; border-radius: 2px; }}
+QSlider::sub-page:horizontal {{ background: {t.accent}; border-radius: 2px; }}
+QSlider::handle:horizontal {{ background: {t.accent}; width: 16px; height: 16px; margin: -6px 0;
+    border-radius: 8px; }}
+QSlider::handle:horizontal:focus {{ border: 2px solid {t.text}; width: 12px; height: 12px; }}
 QMenu {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.line}; padding: {SMALL}px; }}
 QMenu::item {{ padding: {SMALL + 2}px {WIDE}px; border-radius: {SMALL}px; }}
 QMenu::item:selected {{ background: {t.tint}; }}

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from PySide6.QtCore import QLocale, QObject, Qt, QTranslator
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QLineEdit, QWidget
 
 FOLDER: Final = Path(__file__).parent / "languages"
+_SHOWN: Final = ("text", "toolTip", "accessibleName", "placeholderText", "windowTitle")
+"""The properties of widgets and actions that hold texts of ours."""
 
 
 class Translation(QTranslator):
@@ -34,3 +40,51 @@ class Translation(QTranslator):
     def translate(self, _context: str, text: str, _remark: str | None = None, _count: int = -1) -> str | None:
         """Called by Qt."""
         return self._texts.get(text)
+
+    def say(self, text: str) -> str:
+        """A text of the source in this language."""
+        return self._texts.get(text, text)
+
+
+def retranslate(roots: Iterable[QObject], before: Translation, now: Translation) -> None:
+    """Have everything below ``roots`` speak another language in place, with all that it shows.
+
+    Texts are found by what they say: one that ``before`` gave, with whatever stands for its ``{names}``.
+    """
+    english = {text for file in FOLDER.glob("*.json") for text in json.loads(file.read_text("utf-8"))}
+    plain = {before.say(text): now.say(text) for text in english if "{" not in text}
+    filled = [(_pattern(before.say(text)), now.say(text)) for text in english if "{" in text]
+    for one in _speakers(roots):
+        for name in _SHOWN:
+            said = one.property(name)
+            if not said or not isinstance(said, str) or (name == "text" and isinstance(one, QLineEdit)):
+                continue
+            if said in plain:
+                one.setProperty(name, plain[said])
+                continue
+            for pattern, text in filled:
+                match = pattern.fullmatch(said)
+                if match:
+                    one.setProperty(name, _filled(text, match.groupdict()))
+                    break
+
+
+def _speakers(roots: Iterable[QObject]) -> Iterator[QObject]:
+    for root in roots:
+        yield root
+        yield from root.findChildren(QWidget)
+        yield from root.findChildren(QAction)
+
+
+def _filled(text: str, values: dict[str, str]) -> str:
+    for place, value in values.items():
+        text = text.replace(f"{{{place}}}", value)
+    return text
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    parts = re.split(r"{(\w+)}", text)
+    return re.compile(
+        "".join(f"(?P<{part}>.+)" if place % 2 else re.escape(part) for place, part in enumerate(parts)),
+        re.DOTALL,
+    )

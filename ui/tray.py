@@ -18,24 +18,27 @@ class Tray(QObject):
     listen = Signal()
     capture = Signal()
     stop = Signal()
+    settings = Signal()
     end = Signal()
 
     def __init__(self) -> None:
         super().__init__()
         self._theme = LIGHT
         self._phase = Phase.IDLE
-        self._menu = QMenu()
+        self.menu = QMenu()
+        """What the icon offers."""
         for text, signal in (
             (self.tr("Open Aside"), self.show_window),
             (self.tr("Speak"), self.listen),
             (self.tr("Ask about the screen"), self.capture),
             (self.tr("Stop"), self.stop),
         ):
-            self._menu.addAction(text).triggered.connect(signal)
-        self._menu.addSeparator()
-        self._menu.addAction(self.tr("Quit")).triggered.connect(self.end)
+            self.menu.addAction(text).triggered.connect(signal)
+        self.menu.addSeparator()
+        self.menu.addAction(self.tr("Settings")).triggered.connect(self.settings)
+        self.menu.addAction(self.tr("Quit")).triggered.connect(self.end)
         self._icon = QSystemTrayIcon()
-        self._icon.setContextMenu(self._menu)
+        self._icon.setContextMenu(self.menu)
         self._icon.activated.connect(self._activated)
         self.set_theme(LIGHT)
         self._icon.show()
@@ -64,7 +67,7 @@ class Tray(QObject):
         """Leave the tray."""
         self._icon.hide()
         self._icon.deleteLater()
-        self._menu.deleteLater()
+        self.menu.deleteLater()
 
     def _show(self) -> None:
         name, colour, text = {

@@ -44,6 +44,8 @@ class Window(QMainWindow):
     """The person closed the window."""
     capture = Signal()
     """The person wants to ask about the screen."""
+    preferences = Signal()
+    """The person wants the settings."""
 
     def __init__(self, gate: Gate, conductor: Conductor, archive: Archive) -> None:
         super().__init__()
@@ -77,9 +79,9 @@ class Window(QMainWindow):
         """Whether there is a model to ask."""
         return self._ready
 
-    def show_problem(self, error: AsideError) -> None:
-        """Say what happened and what to do, above the composer."""
-        self.banner.show_problem(error)
+    def show_problem(self, error: AsideError, stays: bool = False) -> None:
+        """Say what happened and what to do, above the composer; for a while, or until it is dismissed."""
+        self.banner.show_problem(error, stays)
 
     def begin(self) -> None:
         """A new conversation."""
@@ -149,6 +151,7 @@ class Window(QMainWindow):
         self.side.deleted.connect(self._conversation_deleted)
         self.header.side_button.clicked.connect(self._toggle_side)
         self.empty.chosen.connect(self._ask_example)
+        self.side.preferences.connect(self.preferences)
         self.composer.asked.connect(self._conductor.ask)
         self.composer.stopped.connect(self._conductor.stop)
         self.composer.listen.connect(self._conductor.tap)
@@ -166,6 +169,7 @@ class Window(QMainWindow):
             ("Ctrl+L", self.composer.text.setFocus),
             ("Ctrl+O", self.composer.choose),
             ("Ctrl+Space", self._conductor.tap),
+            ("Ctrl+,", self.preferences.emit),
             ("Ctrl+Shift+C", self.copy_answer),
             ("Esc", self._conductor.stop),
             ("Ctrl+W", self.close),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from assistant import autostart
 from assistant.cli import options
 from assistant.cli.console import note, show, show_json
 from assistant.setting_kinds import shown
@@ -48,11 +49,15 @@ def settings(arguments: Sequence[str]) -> int:
             kind(given.key)
             show(shown(_load(file).get(given.key)))
         case "set":
-            file.change({given.key: kind(given.key).parse(given.value)})
+            changed = file.change({given.key: kind(given.key).parse(given.value)})
+            if given.key == autostart.KEY:
+                autostart.follow(changed)
         case "reset":
             if bool(given.key) == given.all:
                 raise SettingsError("Nothing says what to reset.", "Give either keys or --all.")
-            file.reset(*given.key)
+            changed = file.reset(*given.key)
+            if given.all or autostart.KEY in given.key:
+                autostart.follow(changed)
     return 0
 
 
