@@ -15,7 +15,7 @@ from PySide6.QtCore import QEvent, QEventLoop, QTimer
 from PySide6.QtWidgets import QApplication
 from virtual_screen import VirtualScreen, virtual_screen
 
-from assistant.settings import Interface, Settings
+from assistant.settings import Interface, Settings, SettingsFile
 from models import package
 from ui import app, brain
 
@@ -57,10 +57,12 @@ def wait_until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
 
 
 @contextmanager
-def desktop(qt: QApplication, folder: Path, settings: Settings = LIGHT) -> Iterator[app.Desktop]:
+def desktop(
+    qt: QApplication, folder: Path, settings: Settings = LIGHT, file: SettingsFile | None = None
+) -> Iterator[app.Desktop]:
     """The whole application; afterwards, no thread and no process of it may be left."""
     threads, processes = set(threading.enumerate()), set(psutil.Process().children(recursive=True))
-    with app.Desktop(qt, settings, folder) as one:
+    with app.Desktop(qt, settings, folder, file) as one:
         one.show()
         wait_until(one.window.isActiveWindow)
         yield one

@@ -42,9 +42,10 @@ class Choices(QObject):
         self._timer.timeout.connect(self.read)
         self._watcher = QFileSystemWatcher(self)
         self._watcher.directoryChanged.connect(lambda _: self._timer.start())
+        self._watcher.fileChanged.connect(lambda _: self._timer.start())
         with suppress(OSError):
             atomic.make_folder(file.path.parent)
-            self._watcher.addPath(str(file.path.parent))
+        self._watch()
 
     def change(self, values: Mapping[str, Any], refused: Refused = lambda _: None) -> None:
         """Set values by their keys and keep them; ``refused`` hears why that can't be."""
@@ -57,6 +58,12 @@ class Choices(QObject):
             self._timer.start()
         else:
             self._gate.run(self.file.load, self._loaded)
+
+    def _watch(self) -> None:
+        """The folder tells of a file that is replaced, the file of one that is written over."""
+        for path in (self.file.path.parent, self.file.path):
+            if path.exists() and str(path) not in (*self._watcher.files(), *self._watcher.directories()):
+                self._watcher.addPath(str(path))
 
     def _next(self) -> None:
         """One change after another, so that the last one is what stays."""
@@ -92,6 +99,7 @@ class Choices(QObject):
         if self._busy:  # what was read is already old
             self._timer.start()
             return
+        self._watch()
         for remark in loaded.remarks:
             self.remarked.emit(remark)
         if loaded.settings != self._known:

@@ -60,16 +60,17 @@ class Switch(QAbstractButton):
         if self.hasFocus():
             painter.setPen(QPen(QColor(colours.accent), 1.5))
             painter.setBrush(Qt.BrushStyle.NoBrush)
-            ring = track.adjusted(-2, -2, 2, 2)
+            ring = track.adjusted(-2.5, -2.5, 2.5, 2.5)
             painter.drawRoundedRect(ring, ring.height() / 2, ring.height() / 2)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(colours.accent if on else colours.faint))
+        painter.setPen(QPen(QColor(colours.accent if on else colours.faint), 1.5))
+        painter.setBrush(QColor(colours.accent if on else colours.raised))
         painter.drawRoundedRect(track, height / 2, height / 2)
-        painter.setBrush(QColor(colours.on_accent if on else colours.ground))
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(colours.on_accent if on else colours.faint))
         right = on != (self.layoutDirection() == Qt.LayoutDirection.RightToLeft)
-        side = height - 6
-        x = track.right() - side - 3 if right else track.left() + 3
-        painter.drawEllipse(QRectF(x, track.top() + 3, side, side))
+        side = height - 8
+        x = track.right() - side - 4 if right else track.left() + 4
+        painter.drawEllipse(QRectF(x, track.top() + 4, side, side))
 
 
 class Picker(QComboBox):
@@ -171,7 +172,11 @@ class Segments(QFrame):
 
     def show_value(self, value: Any) -> None:
         """Show that this one is chosen."""
-        self._group.button(self._values.index(value)).setChecked(True)
+        self.button(value).setChecked(True)
+
+    def button(self, value: Any) -> QAbstractButton:
+        """The button of a value."""
+        return self._group.button(self._values.index(value))
 
     def setAccessibleName(self, name: str) -> None:
         """Called like Qt's; each button is named with what it is one of."""

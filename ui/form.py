@@ -31,6 +31,7 @@ from ui.theme import LIGHT, Theme
 
 _WIDEST: Final = 680  # logical pixels of a card
 _FIELD: Final = 240  # of a line of text
+_LOWEST: Final = 56  # of a row
 
 
 def label(text: str = "", kind: str = "") -> QLabel:
@@ -72,9 +73,10 @@ class Row(QWidget):
         line.addLayout(words, 1)
         self.column = QVBoxLayout(self)
         """More of the row may be added here, below."""
-        self.column.setContentsMargins(theme.WIDE, theme.ROOM, theme.WIDE, theme.ROOM)
+        self.column.setContentsMargins(theme.WIDE, theme.GAP, theme.WIDE, theme.GAP)
         self.column.setSpacing(theme.GAP)
         self.column.addLayout(line)
+        self.setMinimumHeight(_LOWEST)
         if control is not None:
             line.addWidget(control, 0, Qt.AlignmentFlag.AlignVCenter)
             if not control.accessibleName():
@@ -152,6 +154,7 @@ class Page(QScrollArea):
         self._column.addWidget(label(title, "heading"))
         if about:
             self._column.addWidget(label(about, "faint"))
+        self._column.addSpacing(theme.GAP)
         self._column.addStretch(1)
         self.setWidget(inside)
         choices.changed.connect(self._show_settings)

@@ -36,7 +36,7 @@ class LookPage(Page):
         self.letters = QSlider(Qt.Orientation.Horizontal)
         self.letters.setRange(_SMALLEST, _LARGEST)
         self.letters.setPageStep(2)
-        self.letters.setFixedWidth(160)
+        self.letters.setFixedSize(160, theme.LARGE)
         self._points = QLabel()
         self._points.setProperty("kind", "faint")
         self._points.setMinimumWidth(48)
