@@ -33,6 +33,12 @@ def opened(qt: QApplication, folder: Path, **values: Any) -> Iterator[tuple[Desk
         yield one, file
 
 
+def focus(widget: QWidget) -> None:
+    widget.activateWindow()
+    widget.setFocus()
+    wait_until(widget.hasFocus)
+
+
 def kept(file: SettingsFile, key: str) -> Any:
     """What the file on the disk says."""
     group, _, name = key.partition(".")
@@ -46,14 +52,14 @@ def test_language_theme_and_letters_change_in_place(
         one.window.composer.text.setPlainText("half a question")
         page = one.preferences.turn_to(LookPage)
         assert isinstance(page, LookPage)
-        page.theme.button("light").setFocus()
+        focus(page.theme.button("light"))
         screen.xdotool("key", "Right")  # the arrow goes to dark, as in any group of buttons
         wait_until(lambda: one.theme is theme.DARK and kept(file, "interface.theme") == "dark")
-        page.letters.setFocus()
+        focus(page.letters)
         before = one.window.composer.text.font().pixelSize()
         screen.xdotool("key", "Right")
         wait_until(lambda: kept(file, "interface.font_size") == 12)
-        assert one.window.composer.text.font().pixelSize() > before
+        wait_until(lambda: one.window.composer.text.font().pixelSize() > before)
         page.language.button("zh").click()
         wait_until(lambda: one.window.side.search.placeholderText() == "搜索")
         assert kept(file, "interface.language") == "zh"
