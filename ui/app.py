@@ -29,6 +29,7 @@ from ui.preferences import Preferences
 from ui.preferences_look import LookPage
 from ui.screen import Screens
 from ui.theme import Theme, Type
+from ui.trace import tracing
 from ui.translation import Translation, retranslate
 from ui.tray import Tray
 from ui.window import Window
@@ -301,14 +302,19 @@ def application() -> QApplication:
     return made
 
 
-def run(place: Instance, package: Path, name: str, data: Path, hidden: bool = False) -> int:
-    """Show the window until the person ends it; returns the exit code."""
+def run(
+    place: Instance, package: Path, name: str, data: Path, *, hidden: bool = False, trace: Path | None = None
+) -> int:
+    """Show the window until the person ends it; returns the exit code. ``trace`` is for `ui.trace`."""
     file = SettingsFile(default_path())
     loaded = file.load()
     qt = application()
     signals = Signals(qt)
     try:
-        with Desktop(qt, loaded.settings, data, file) as desktop:
+        with (
+            Desktop(qt, loaded.settings, data, file) as desktop,
+            tracing(desktop.window, desktop.conductor, trace),
+        ):
             place.serve(lambda request: desktop.gate.post(partial(desktop.obey, request)))
             if not hidden or not desktop.tray.there:
                 desktop.show()

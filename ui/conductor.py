@@ -6,6 +6,7 @@ every report of another thread comes in by the gate, with the number of its turn
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -15,7 +16,8 @@ from PySide6.QtCore import QObject, Signal
 
 from assistant import turn
 from assistant.media.sound import Sound
-from assistant.turn import State
+from assistant.timing import Times
+from assistant.turn import Phase, State
 from assistant.voice.microphone import Microphone
 from models.errors import AsideError, DeviceError
 from ui import brain
@@ -43,6 +45,8 @@ class Conductor(QObject):
     """The number of a turn and what was understood of its speech so far."""
     told = Signal(object)
     """Events of the brain: of its model, and of the present turn."""
+    timed = Signal(int, Times)
+    """The number of a turn and when its steps came, as soon as its first sound or last word did."""
     problem = Signal(AsideError)
 
     def __init__(self, gate: Gate, open_microphone: OpenMicrophone = Microphone) -> None:
@@ -51,7 +55,8 @@ class Conductor(QObject):
         self._open_microphone = open_microphone
         self._state = State()
         self._recordings: dict[int, Recording] = {}
-        self.mouth = Mouth()
+        self.mouth = Mouth(on_sound=lambda turn, at: gate.post(lambda: self._note(turn, "sound", at)))
+        self._times: dict[int, Times] = {}
         self.brain = Brain(lambda event: gate.post(lambda: self._tell(event)))
         self.companions: Callable[[], tuple[bytes, ...]] = tuple
         """Gives, and gives away, the pictures that a spoken question is about."""
@@ -64,7 +69,10 @@ class Conductor(QObject):
 
     def talk(self) -> None:
         """The key was pressed: listen, or that was all."""
+        now = time.monotonic()
         self._step(turn.Listen())
+        if self._state.phase is Phase.LISTENING:
+            self._note(self._state.turn, "ended" if self._state.closing else "pressed", now)
         if self._state.turn in self._recordings and not self._state.closing:
             self._recordings[self._state.turn].held.set()
 
@@ -73,7 +81,10 @@ class Conductor(QObject):
         recording = self._recordings.get(self._state.turn)
         if recording is not None:
             recording.held.clear()
+        now = time.monotonic()
         self._step(turn.Release(held))
+        if self._state.closing:
+            self._note(self._state.turn, "ended", now)
 
     def tap(self) -> None:
         """A button or a command that can't be held."""
@@ -82,7 +93,9 @@ class Conductor(QObject):
 
     def ask(self, question: Question, aloud: bool = False) -> None:
         """Answer a question that needs no listening."""
+        now = time.monotonic()
         self._step(turn.Ask(question, aloud))
+        self._note(self._state.turn, "ended", now)
 
     def stop(self) -> None:
         """Silence, and nothing more is written."""
@@ -130,7 +143,7 @@ class Conductor(QObject):
                 try:
                     return recording.listen(
                         microphone,
-                        lambda dbfs: gate.post(lambda: self.level.emit(dbfs)),
+                        lambda dbfs: gate.post(lambda: self._heard_level(number, dbfs)),
                         lambda draft: self.brain.understand(number, draft, final=False),
                     )
                 finally:
@@ -138,8 +151,22 @@ class Conductor(QObject):
 
         gate.run(listen, partial(self._heard, number), partial(self._not_heard, number))
 
+    def _heard_level(self, number: int, dbfs: float) -> None:
+        self._note(number, "recording")
+        self.level.emit(dbfs)
+
+    def _note(self, number: int, step: str, at: float | None = None) -> None:
+        """A step of a turn has come, now or at that time."""
+        for old in [one for one in self._times if one < number - 2]:
+            del self._times[old]
+        times = self._times.setdefault(number, Times())
+        times.note(step, time.monotonic() if at is None else at)
+        if step in ("sound", "written"):
+            self.timed.emit(number, times)
+
     def _heard(self, number: int, sound: Sound) -> None:
         self._recordings.pop(number, None)
+        self._note(number, "ended")
         if sound.is_silent:
             if number == self._state.turn:
                 self.problem.emit(_NOTHING)
@@ -154,6 +181,7 @@ class Conductor(QObject):
         self._step(turn.HeardNothing(number))
 
     def _answer(self, number: int, question: Question, aloud: bool) -> None:
+        self._note(number, "asked")
         self.asked.emit(number, question)
         if aloud:
             self._gate.run(
@@ -184,12 +212,14 @@ class Conductor(QObject):
                 return
             case brain.Answered(number) | brain.Failed(number):
                 self._finish(number)
+                self._note(number, "written")
                 self.told.emit(event)
                 self._step(turn.Written(number))
                 return
         if event.turn != self._state.turn or not self._state.writing:
             return  # late words of a turn that was stopped
         if isinstance(event, brain.Wrote | brain.Called):
+            self._note(event.turn, "token")
             self._step(turn.Began(event.turn))
         if isinstance(event, brain.Wrote):
             self.mouth.push(event.turn, event.text)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from assistant.voice.speaker import Speaker
@@ -15,8 +17,15 @@ _LOCK: Final = 3.0  # s
 class Mouth:
     """One answer at a time. `push` and `hush` may be called by any thread; `begin` and `wait` take time."""
 
-    def __init__(self, device: str | int | None = None, language: str = "") -> None:
+    def __init__(
+        self,
+        device: str | int | None = None,
+        language: str = "",
+        on_sound: Callable[[int, float], None] = lambda *_: None,
+    ) -> None:
+        """``on_sound`` is called by a thread with a turn and the time of its first sound."""
         self._device, self._language = device, language
+        self._on_sound = on_sound
         self._lock = threading.Lock()
         self._voice: Voice | None = None
         self._speaker: Speaker | None = None
@@ -40,7 +49,10 @@ class Mouth:
             assert self._voice is not None
             assert self._speaker is not None
             if turn > self._hushed:
-                self._narrator, self._turn = Narrator(self._voice, self._speaker), turn
+                self._narrator, self._turn = (
+                    Narrator(self._voice, self._speaker, partial(self._on_sound, turn)),
+                    turn,
+                )
 
     def push(self, turn: int, text: str) -> None:
         """Add a bit of the answer; nothing happens if this turn is not being spoken."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import sys
@@ -42,6 +43,7 @@ def desktop(arguments: Sequence[str]) -> int:
     )
     options.add_model(words)
     words.add_argument("--hidden", action="store_true", help="start in the tray, as at login")
+    words.add_argument("--trace", type=Path, metavar="FILE", help=argparse.SUPPRESS)  # for `aside bench`
     given = words.parse_args(list(arguments))
     need_display()
     place = instance.claim()
@@ -53,7 +55,7 @@ def desktop(arguments: Sequence[str]) -> int:
         path = packages.find_package(given.model)
         run: Callable[..., int] = importlib.import_module("ui.app").run  # Qt is only loaded here
         name = Path(given.model).name
-        return run(place, path, name, packages.data_folder(), given.hidden)
+        return run(place, path, name, packages.data_folder(), hidden=given.hidden, trace=given.trace)
 
 
 def request(word: str, arguments: Sequence[str]) -> int:

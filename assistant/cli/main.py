@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "transcribe": "write down what is said in a recording or into the microphone",
     "translate": "the same, and translate it",
     "demo": "a spoken question about a picture, heard, answered and spoken",
+    "bench": "measure how fast it is on this machine",
     "dev": "commands for those who work on Aside",
     "doctor": "look at devices, libraries, model and memory, and say what is missing",
     "settings": "show and change what a person can choose",
@@ -105,6 +106,7 @@ def _run(command: str) -> Callable[[Sequence[str]], int]:
         return functools.partial(request, command)
     module, function = {
         "desktop": ("assistant.cli.desktop", "desktop"),
+        "bench": ("assistant.cli.bench", "bench"),
         "dev": ("assistant.cli.development", "dev"),
         "ask": ("assistant.cli.ask", "ask"),
         "transcribe": ("assistant.cli.transcribe", "transcribe"),

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
@@ -159,7 +160,11 @@ class Narrator:
     or speaker never disturbs the text: it is kept in ``error``, and `finish` raises it.
     """
 
-    def __init__(self, voice: Voice, sink: SoundSink) -> None:
+    def __init__(
+        self, voice: Voice, sink: SoundSink, on_sound: Callable[[float], None] = lambda _: None
+    ) -> None:
+        """``on_sound`` is called by its thread with the time of the first sound."""
+        self._on_sound = on_sound
         self._voice = voice
         self._sink = sink
         self._sentences = Sentences()
@@ -211,7 +216,9 @@ class Narrator:
                     return
                 if spoken.samples.size:
                     self._sink.play(spoken)
-                    self.first_sound = self.first_sound or time.monotonic()
+                    if self.first_sound is None:
+                        self.first_sound = time.monotonic()
+                        self._on_sound(self.first_sound)
             self._sink.wait(self._stopped)
         except AsideError as error:
             self.error = error

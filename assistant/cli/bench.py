@@ -1,0 +1,53 @@
+"""`aside bench`: how fast it is on this machine."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from assistant import packages
+from assistant.bench.report import Report
+from assistant.cli import options
+from models.errors import MediaError
+
+_EXAMPLES: Final = """  aside bench desktop --virtual
+  aside bench desktop --runs 3 --json found.json"""
+
+
+def bench(arguments: Sequence[str]) -> int:
+    """Run the benchmark; returns the exit code: 1 if a bar was missed."""
+    words = options.parser("bench", "Measure how fast Aside is on this machine.", _EXAMPLES)
+    commands = words.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    desktop = commands.add_parser(
+        "desktop", help="the window: start, hotkey to sound, interruption, gaps in its event loop"
+    )
+    desktop.add_argument(
+        "--runs", type=options.number(1, 1000, whole=True), default=10, metavar="N", help="default: 10"
+    )
+    desktop.add_argument(
+        "--virtual", action="store_true", help="on an X server and window manager of its own (Xvfb, openbox)"
+    )
+    desktop.add_argument("--json", type=Path, metavar="FILE", help="write what was found to a file as well")
+    options.add_model(desktop)
+    given = words.parse_args(list(arguments))
+    if given.json is not None and not (given.json.parent.is_dir() and os.access(given.json.parent, os.W_OK)):
+        raise MediaError(f"{given.json} can't be written.", "Give a file in a folder that there is.")
+    found = _desktop(given)
+    print(found.table())
+    if given.json is not None:
+        given.json.write_text(json.dumps(found.as_json(), indent=1) + "\n", encoding="utf-8")
+    return 1 if any(measure.verdict == "missed" for measure in found.measures) else 0
+
+
+def _desktop(given: Any) -> Report:
+    driver = importlib.import_module("ui.bench")
+    measure: Callable[..., Report] = driver.measure
+    setting = driver.Setting(
+        packages.find_package(given.model), Path(given.model).name, int(given.runs), given.virtual
+    )
+    return measure(setting, lambda text: print(text, file=sys.stderr))
