@@ -3,9 +3,9 @@
     idle ──Listen──▶ listening ──Heard──▶ thinking ──Began──▶ speaking ──Written and Silent──▶ idle
       └─────────────────Ask──────────────────▲
 
-`Listen`, `Ask` and `Stop` interrupt whatever is going on. No thread, clock or device is in here: who drives
-it carries the commands out and reports what came of them, with the turn's number. A report of an earlier turn
-is stale and changes nothing.
+`Listen`, `Ask`, `Play` and `Stop` interrupt whatever is going on. No thread, clock or device is in here: who
+drives it carries the commands out and reports what came of them, with the turn's number. A report of an
+earlier turn is stale and changes nothing.
 """
 
 from __future__ import annotations
@@ -65,6 +65,13 @@ class Ask:
 
 
 @dataclass(frozen=True)
+class Play:
+    """Something to hear that needs no model: an answer once more, a recording."""
+
+    what: Any
+
+
+@dataclass(frozen=True)
 class Stop:
     """Be quiet and wait."""
 
@@ -106,7 +113,7 @@ class Silent:
 
 
 Report = Heard | HeardNothing | Began | Written | Silent
-Event = Listen | Release | Ask | Stop | Report
+Event = Listen | Release | Ask | Play | Stop | Report
 
 
 @dataclass(frozen=True)
@@ -134,6 +141,14 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Perform:
+    """Let something be heard. Answered by `Silent`."""
+
+    turn: int
+    what: Any
+
+
+@dataclass(frozen=True)
 class Cancel:
     """Stop writing; what was written stays."""
 
@@ -147,7 +162,7 @@ class Hush:
     turn: int
 
 
-Command = Record | EndRecording | Answer | Cancel | Hush
+Command = Record | EndRecording | Answer | Perform | Cancel | Hush
 Step = tuple[State, list[Command]]
 
 
@@ -159,6 +174,9 @@ def step(state: State, event: Event) -> Step:
         case Ask(question, aloud):
             turn = state.turn + 1
             return _thinking(turn, aloud), [*_interrupt(state), Answer(turn, question, aloud)]
+        case Play(what):
+            turn = state.turn + 1
+            return State(Phase.SPEAKING, turn, voice=True), [*_interrupt(state), Perform(turn, what)]
         case Stop():
             return State(Phase.IDLE, state.turn), _interrupt(state)
         case Release(held):

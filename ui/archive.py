@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,34 +11,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from PySide6.QtCore import QTimer
+
+from assistant.history.media import MediaFolder
 from assistant.history.records import Conversation, Hit, NewMedia, NewTurn, ToolCall, Turn
+from assistant.history.schema import MEDIA
 from assistant.history.store import History
 from assistant.history.streaming import StreamedTurn
-from assistant.media import sound
-from assistant.media.sound import Sound
-from models.errors import AsideError
-from ui.brain import Answered, Called, Failed, Said, Wrote
+from assistant.settings import Privacy
+from models.errors import AsideError, HistoryError
+from ui.brain import Answered, Called, Failed, Wrote
 from ui.gate import Gate, worded
 from ui.question import Question
 
 _MOST: Final = 500  # conversations in the list
+_DAY: Final = 24 * 3600 * 1000  # ms
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Exchange:
-    """A question with its answer, as the history has it."""
+class Kept:
+    """An exchange as the history has it; ``reply`` is None if Aside ended before there was any."""
 
-    question: Question
-    words: str
-    answer: str
-    note: str = ""
-
-    @property
-    def said(self) -> Said:
-        """For the engine, which hears a recording again rather than reads what was understood of it."""
-        return Said(self.question, self.answer)
+    asked: Turn
+    reply: Turn | None = None
 
 
 @dataclass(frozen=True)
@@ -45,11 +43,11 @@ class Opened:
     """A conversation with all that was said in it."""
 
     conversation: Conversation
-    exchanges: tuple[Exchange, ...]
+    exchanges: tuple[Kept, ...]
 
 
 @dataclass
-class _Kept:
+class _Keeping:
     """A turn that is being kept: the rows of its question and its answer."""
 
     question: int
@@ -67,19 +65,40 @@ class Archive:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="history")
         self._history: History | None = None
         self._current: int | None = None  # the conversation; None: the next question begins one
-        self._kept: dict[int, _Kept] = {}
+        self._places: list[int | None] = []  # its questions' rows; None for one that was not kept
+        self._keeping: dict[int, _Keeping] = {}
         self._closed = threading.Event()
+        self._privacy = Privacy()
+        self._daily = QTimer()
+        self._daily.setInterval(_DAY)
+        self._daily.timeout.connect(self._expire)
+        self.media = MediaFolder(folder / MEDIA)
+        """The files of the history; any thread may read them."""
         self.model = ""
+        self.changed: Callable[[], Any] = lambda: None
+        """Called when conversations went without anybody having asked for it."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is said next is kept."""
+        return self._privacy.keep_history
+
+    def apply(self, privacy: Privacy) -> None:
+        """What is kept from now on, and for how long."""
+        self._privacy = privacy
+        self._expire()
+        self._daily.start()
 
     def close(self) -> None:
         """Write what is waiting; an answer that is being written is kept as far as it got."""
+        self._daily.stop()
         self._closed.set()
         self._pool.submit(self._shut)
         self._pool.shutdown(wait=True)
 
     def begin(self) -> None:
         """The next question begins a new conversation."""
-        self._do(lambda _: self._set_current(None))
+        self._do(lambda _: self._set_current(None, []))
 
     def open(self, number: int, done: Callable[[Opened], None]) -> None:
         """Go on with a conversation."""
@@ -101,9 +120,14 @@ class Archive:
         """Remove a conversation, really."""
         self._do(partial(self._delete, number), done)
 
-    def asked(self, turn: int, question: Question, done: Callable[[Conversation], None]) -> None:
-        """Keep a question, and begin to keep its answer."""
-        self._do(partial(self._ask, turn, question), done)
+    def asked(
+        self, turn: int, question: Question, place: int, done: Callable[[Conversation | None], None]
+    ) -> None:
+        """Keep a question, and begin to keep its answer; tells None if it isn't kept.
+
+        It takes the place of the conversation's exchange of that number, from 0, and of all later ones.
+        """
+        self._do(partial(self._ask, turn, question, place, self._privacy), done)
 
     def told(self, event: Wrote | Called | Answered | Failed) -> None:
         """Keep what the model says."""
@@ -133,25 +157,39 @@ class Archive:
         if not self._closed.is_set():
             self._pool.submit(carry_out)
 
-    def _set_current(self, number: int | None) -> None:
-        self._current = number
+    def _set_current(self, number: int | None, places: Sequence[int | None]) -> None:
+        self._current, self._places = number, [*places]
 
-    def _ask(self, turn: int, question: Question, history: History) -> Conversation:
+    def _ask(
+        self, turn: int, question: Question, place: int, privacy: Privacy, history: History
+    ) -> Conversation | None:
+        replaced = next((row for row in self._places[place:] if row is not None), None)
+        del self._places[place:]
+        self._places += [None] * (place + 1 - len(self._places))
+        if not privacy.keep_history:
+            return None
         if self._current is None:
             self._current = history.create().id
-        media = [NewMedia(data, "image/png") for data in question.pictures]
-        media += [NewMedia(data, "audio/wav") for data in question.recordings]
-        kept = history.append(self._current, NewTurn("user", question.text, media=tuple(media)))
-        self._kept[turn] = _Kept(kept.id, history.stream(self._current, self.model))
+        media: list[NewMedia] = []
+        if privacy.keep_media:
+            media = [NewMedia(data, "image/png") for data in question.pictures]
+            media += [NewMedia(data, "audio/wav") for data in question.recordings]
+        asked = NewTurn("user", question.text, media=tuple(media))
+        kept = history.append(self._current, asked, instead_of=replaced)
+        self._places[place] = kept.id
+        self._keeping[turn] = _Keeping(kept.id, history.stream(self._current, self.model))
         return history.conversation(self._current)
 
     def _tell(self, event: Wrote | Called | Answered | Failed, _history: History) -> None:
-        kept = self._kept.get(event.turn)
+        kept = self._keeping.get(event.turn)
         if kept is None:
             return
         match event:
             case Wrote(_, text):
-                kept.reply.add(text)
+                before, reply = kept.reply.problem, kept.reply
+                reply.add(text)
+                if reply.problem is not None and before is None:
+                    raise reply.problem  # once; the text is kept for the next try
             case Called(_, name, arguments):
                 kept.calls.append(ToolCall(name, arguments))
             case Answered():
@@ -161,7 +199,7 @@ class Archive:
                 kept.reply.finish("failed", problem=str(error), calls=kept.calls)
 
     def _understood(self, turn: int, words: str, history: History) -> Conversation | None:
-        kept = self._kept.get(turn)
+        kept = self._keeping.get(turn)
         if kept is None:
             return None
         history.set_transcript(kept.question, words)
@@ -169,27 +207,43 @@ class Archive:
 
     def _open(self, number: int, history: History) -> Opened:
         conversation = history.conversation(number)
-        exchanges: list[Exchange] = []
-        asked: Turn | None = None
+        exchanges: list[Kept] = []
         for turn in history.turns(number):
             if turn.role == "user":
-                asked = turn
-            elif asked is not None:
-                question = _question(asked, history)
-                words = asked.transcript or asked.text
-                exchanges.append(Exchange(question, words, turn.heard or turn.text, turn.problem))
-                asked = None
-        self._current = number
+                exchanges.append(Kept(turn))
+            elif exchanges and exchanges[-1].reply is None:
+                exchanges[-1] = Kept(exchanges[-1].asked, turn)
+        self._set_current(number, [one.asked.id for one in exchanges])
         return Opened(conversation, tuple(exchanges))
 
     def _delete(self, number: int, history: History) -> None:
         history.delete(number)
         if self._current == number:
-            self._current = None
+            self._set_current(None, [])
+
+    def _expire(self) -> None:
+        days = self._privacy.keep_days
+
+        def delete(history: History) -> int:
+            gone = history.delete_older(days) if days and not history.problem else 0
+            if gone and self._current is not None:
+                try:
+                    history.conversation(self._current)
+                except HistoryError:
+                    self._set_current(None, [])
+            return gone
+
+        def tell(gone: int) -> None:
+            if gone:
+                self.changed()
+
+        if days:
+            self._do(delete, tell)
 
     def _shut(self) -> None:
-        for kept in self._kept.values():
-            kept.reply.__exit__(None, None, None)  # stopped, unless it was finished
+        for kept in self._keeping.values():
+            with contextlib.suppress(HistoryError):  # as on a full disk; nobody is there to be told
+                kept.reply.__exit__(None, None, None)  # stopped, unless it was finished
         if self._history is not None:
             self._history.close()
 
@@ -201,22 +255,7 @@ def figures(event: Answered) -> Mapping[str, Any]:
         "first_token": event.first,
         "seconds": event.seconds,
         "generated": cost.generated,
+        "decode": cost.seconds.get("decode", 0.0),
         "prefilled": cost.prefilled,
         "reused": cost.reused,
     }
-
-
-def _question(turn: Turn, history: History) -> Question:
-    """A kept question with its pictures and recordings; what can't be read is left out."""
-    pictures: list[bytes] = []
-    sounds: list[Sound] = []
-    for media in turn.media:
-        try:
-            if media.media_type.startswith("image/"):
-                pictures.append(history.media.read(media))
-            elif media.media_type.startswith("audio/"):
-                sounds.append(sound.load(history.media.checked(media)))
-        except (AsideError, OSError):
-            continue
-    text = turn.text if pictures or sounds or turn.text else (turn.transcript or "…")
-    return Question(text, tuple(pictures), tuple(sounds))

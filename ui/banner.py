@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QWidget
 
 from models.errors import AsideError
@@ -58,3 +58,33 @@ class Banner(QFrame):
             self._timer.stop()
         else:
             self._timer.start(_STAYS)
+
+
+class Editing(QFrame):
+    """Says that the question in the composer replaces an earlier one."""
+
+    given_up = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("banner")
+        self._mark = QLabel()
+        text = QLabel(self.tr("You are changing a question. What follows it will be replaced."))
+        text.setTextFormat(Qt.TextFormat.PlainText)
+        text.setWordWrap(True)
+        self._cancel = QToolButton()
+        self._cancel.setToolTip(self.tr("Leave it as it was (Esc)"))
+        self._cancel.setAccessibleName(self._cancel.toolTip())
+        self._cancel.clicked.connect(self.given_up)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(theme.ROOM, theme.SMALL, theme.GAP, theme.SMALL)
+        row.setSpacing(theme.GAP)
+        row.addWidget(self._mark)
+        row.addWidget(text, 1)
+        row.addWidget(self._cancel)
+        self.hide()
+
+    def set_theme(self, colours: Theme) -> None:
+        """Icons in the theme's colours."""
+        self._cancel.setIcon(icons.icon("close", colours.text))
+        self._mark.setPixmap(icons.icon("edit", colours.accent).pixmap(theme.ICON, theme.ICON))

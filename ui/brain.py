@@ -24,9 +24,11 @@ from assistant.engine.protocol import (
     GenerateOptions,
     Progress,
     Reason,
+    Segment,
     Statistics,
     Token,
 )
+from assistant.history.replay import resume
 from assistant.media.sound import Sound
 from models import package
 from models.errors import AsideError, EngineError
@@ -113,15 +115,18 @@ class Understood:
     final: bool
 
 
-BrainEvent = Loading | Loaded | LoadFailed | Working | Wrote | Called | Answered | Failed | Understood
-
-
 @dataclass(frozen=True)
-class Said:
-    """A turn of an earlier conversation: a question with its answer."""
+class Forgot:
+    """Of a conversation that was opened, the first ``exchanges`` don't fit into the model's context."""
 
-    question: Question
-    answer: str
+    exchanges: int
+
+
+Exchange = Callable[[], Sequence[Segment]]
+"""A question with its answer, made when it is needed."""
+BrainEvent = (
+    Loading | Loaded | LoadFailed | Forgot | Working | Wrote | Called | Answered | Failed | Understood
+)
 
 
 class Brain:
@@ -132,6 +137,8 @@ class Brain:
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._session: EngineProcess | None = None
         self._answered = False  # the session ends with a reply that is still open
+        self._marks: list[tuple[int, bool]] = []  # session and `_answered` before each exchange
+        self._room = 0  # tokens left free for what is asked next
         self._cancels: dict[int, threading.Event] = {}
         self._closing = threading.Event()
         self._path: Path | None = None
@@ -159,10 +166,13 @@ class Brain:
         """
         self._jobs.put(lambda: self._understand(turn, sound, final))
 
-    def begin(self, said: Sequence[Said] = ()) -> None:
-        """Start a conversation anew, or go on with an earlier one."""
-        earlier = list(said)
-        self._jobs.put(lambda: self._begin(earlier))
+    def begin(self, earlier: Sequence[Exchange] = ()) -> None:
+        """Start a conversation anew, or go on with an earlier one; tells `Forgot` if it is too long."""
+        self._jobs.put(lambda: self._begin(list(earlier)))
+
+    def rewind(self, exchange: int) -> None:
+        """Forget the conversation from this exchange on, counted from 0."""
+        self._jobs.put(lambda: self._rewind(exchange))
 
     def stop(self, turn: int) -> None:
         """Stop writing the answer of this turn."""
@@ -193,7 +203,7 @@ class Brain:
         self._tell(Loading(name))
         started = time.monotonic()
         try:
-            package.check(path)
+            self._room = min(LONGEST, package.check(path).context_length // 4)
             if self._session is not None:
                 self._session.close()
             self._session = EngineProcess(path, EngineSettings())
@@ -203,19 +213,34 @@ class Brain:
         else:
             self._tell(Loaded(name, time.monotonic() - started))
 
-    def _begin(self, said: Sequence[Said]) -> None:
-        if self._session is None:
+    def _begin(self, earlier: Sequence[Exchange]) -> None:
+        self._marks = [(0, False)] * len(earlier)
+        session = self._session
+        if session is None:
             return
-        self._session.rewind(0)
-        self._session.append(*prompt.system(TOOLS))
-        for turn in said:
-            self._session.append(*prompt.user(*turn.question.parts), *prompt.assistant(turn.answer))
+        session.rewind(0)
+        session.append(*prompt.system(TOOLS))
         self._answered = False
-        for _ in self._session.generate(GenerateOptions(max_tokens=0), self._closing):
+        resumed = resume(session, earlier, self._room)
+        start = [session.mark() if not resumed.marks else resumed.marks[0]] * resumed.forgotten
+        self._marks = [(mark, False) for mark in (*start, *resumed.marks)]
+        if resumed.forgotten:
+            self._tell(Forgot(resumed.forgotten))
+        for _ in session.generate(GenerateOptions(max_tokens=0), _Either(self._closing, self._jobs)):
             pass  # the first question then has only itself to compute
+
+    def _rewind(self, exchange: int) -> None:
+        if exchange >= len(self._marks):
+            return
+        mark, answered = self._marks[exchange]
+        del self._marks[exchange:]
+        if self._session is not None:
+            self._mend(self._session, mark)
+            self._answered = answered
 
     def _ask(self, turn: int, question: Question, cancel: threading.Event) -> None:
         session = self._session
+        self._marks.append((0 if session is None else session.mark(), self._answered))
         if session is None:
             self._tell(
                 Failed(turn, EngineError("There is no model to ask.", "Choose one that can be loaded."))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from PySide6.QtCore import QBuffer, QByteArray, QEvent, QIODevice, QMimeData, QObject, QSize, Qt, Signal
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QImage, QImageWriter, QKeyEvent, QPixmap
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QImage, QImageWriter, QKeyEvent, QPixmap, QTextCursor
 from PySide6.QtWidgets import (
     QFileDialog,
     QFrame,
@@ -183,6 +183,15 @@ class Composer(QFrame):
         self._media.clear()
         self._show_media()
         self.asked.emit(question)
+
+    def put(self, question: Question) -> None:
+        """A question to change, in place of what is there."""
+        self.text.setPlainText(question.text)
+        self._media = [(one, self.tr("Picture")) for one in question.pictures]
+        self._media += [(one, self.tr("Recording")) for one in question.sounds]
+        self._show_media()
+        self.text.moveCursor(QTextCursor.MoveOperation.End)
+        self.text.setFocus()
 
     def question(self) -> Question:
         """What would be sent."""

@@ -97,6 +97,10 @@ class Conductor(QObject):
         self._step(turn.Ask(question, aloud))
         self._note(self._state.turn, "ended", now)
 
+    def play(self, what: str | Sound) -> None:
+        """Speak a text or play a recording, as a turn that can be interrupted like any other."""
+        self._step(turn.Play(what))
+
     def stop(self) -> None:
         """Silence, and nothing more is written."""
         self._step(turn.Stop())
@@ -127,11 +131,17 @@ class Conductor(QObject):
                     recording.finish() if keep else recording.drop()
             case turn.Answer(number, question, aloud):
                 self._answer(number, question, aloud)
+            case turn.Perform(number, what):
+                self._gate.run(
+                    partial(self.mouth.perform, number, what),
+                    lambda _: self._step(turn.Silent(number)),
+                    partial(self._mute, number),
+                )
             case turn.Cancel(number):
                 self.brain.stop(number)
             case turn.Hush(number):
                 self.mouth.hush(number)
-                self._gate.run(self.mouth.end)
+                self._gate.run(partial(self.mouth.end, number))
 
     def _record(self, number: int) -> None:
         recording = self._recordings[number] = Recording()
@@ -203,7 +213,7 @@ class Conductor(QObject):
     def _tell(self, event: BrainEvent) -> None:
         """An event of the brain's thread, in the GUI thread."""
         match event:
-            case brain.Loading() | brain.Loaded() | brain.LoadFailed():
+            case brain.Loading() | brain.Loaded() | brain.LoadFailed() | brain.Forgot():
                 self.told.emit(event)
                 return
             case brain.Understood(number, text, final):

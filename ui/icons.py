@@ -29,6 +29,11 @@ _STROKES: Final = {
     " fill='currentColor'/><circle cx='18.5' cy='12' r='.8' fill='currentColor'/>",
     "side": "<rect x='3.5' y='4.5' width='17' height='15' rx='2.5'/><path d='M9.5 4.5v15'/>",
     "again": "<path d='M5 12a7 7 0 1 1 2 5M5 19v-4h4'/>",
+    "edit": "<path d='m5 19 .8-3.8L16.3 4.7a1.6 1.6 0 0 1 2.3 0l.7.7a1.6 1.6 0 0 1 0 2.3L8.8 18.2z"
+    "M14.5 6.5l3 3'/>",
+    "picture": "<rect x='3.5' y='5' width='17' height='14' rx='2'/><circle cx='9' cy='10' r='1.5'/>"
+    "<path d='m4 17 5-4 3.5 3 3.5-4.5 4.5 5'/>",
+    "play": "<path d='M8 5.5v13L18.5 12z' fill='currentColor'/>",
     "delete": "<path d='M5 7h14M10 7V4.5h4V7M7 7l.8 12.5h8.4L17 7M10.5 10.5v6M13.5 10.5v6'/>",
     "warning": "<path d='M12 4.5 21 20H3zM12 10.5v4M12 17v.2'/>",
     "down": "<path d='m6.5 9.5 5.5 5.5 5.5-5.5'/>",

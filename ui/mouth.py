@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from assistant.media.sound import Sound
 from assistant.voice.speaker import Speaker
 from assistant.voice.speech import Narrator, Voice
 from models.errors import AsideError
@@ -72,6 +73,27 @@ class Mouth:
                 self._reset()
                 raise
 
+    def perform(self, turn: int, what: str | Sound) -> None:
+        """Speak a text, or play a recording, to its end or until it is hushed. Raises DeviceError."""
+        if isinstance(what, str):
+            self.begin(turn)
+            self.push(turn, what)
+            self.wait(turn)
+            return
+        self.prepare()
+        with self._lock:
+            self._end()
+            speaker, self._turn = self._speaker, turn
+        assert speaker is not None
+        try:
+            if turn > self._hushed:
+                speaker.play(what)
+                speaker.wait()
+        except AsideError:
+            if turn > self._hushed:
+                self._reset()
+                raise
+
     def hush(self, turn: int) -> None:
         """Be silent at once; returns at once."""
         self._hushed = max(self._hushed, turn)
@@ -79,10 +101,11 @@ class Mouth:
         if speaker is not None and self._turn <= turn:
             speaker.stop()
 
-    def end(self) -> None:
-        """End the answer that is being spoken, if any; takes half a second at most."""
+    def end(self, turn: int) -> None:
+        """End what this turn speaks, but not a later one; takes half a second at most."""
         with self._lock:
-            self._end()
+            if self._turn <= turn:
+                self._end()
 
     def close(self) -> None:
         """Give the speaker back and end the voice."""

@@ -1,45 +1,51 @@
 """The conversation as it is read: questions in tinted boxes, answers that grow at their end.
 
-One text document that is only ever appended to. Nothing in it is markup: text is inserted as text, and only
-pictures that were given to `add_question` are ever shown. A long run without a break is cut into blocks,
-because appending lays the last block out anew; copying joins them again.
+What can be done with a message is asked for here, by a bar that follows the mouse, a menu, and the keyboard
+(Alt+Up and Alt+Down go from message to message, Enter opens the menu); others carry it out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from PySide6.QtCore import QMimeData, QRectF, Qt, QTimer, QUrl, Signal
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, QRect, QRectF, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import (
     QColor,
-    QFont,
+    QContextMenuEvent,
     QImage,
+    QKeyEvent,
+    QMouseEvent,
     QPainter,
     QPaintEvent,
+    QPen,
     QResizeEvent,
     QTextBlock,
-    QTextBlockFormat,
-    QTextCharFormat,
-    QTextCursor,
-    QTextDocument,
-    QTextFormat,
-    QTextImageFormat,
 )
-from PySide6.QtWidgets import QFrame, QTextEdit, QWidget
+from PySide6.QtWidgets import QFrame, QMenu, QTextEdit, QWidget
 
-from ui import theme
+from ui import icons, theme
+from ui.message_bar import ICONS, Act, MessageBar, acts, wording
+from ui.sheet import Chip, Message, Sheet, is_continued
 from ui.theme import LIGHT, Theme, Type
+from ui.thumbs import Thumb, chip
 
-_LONGEST_BLOCK: Final = 1000  # characters
 _AT_ONCE: Final = 2000  # characters inserted between two looks at the event queue
 _FLUSH: Final = 16  # ms between two insertions
 _WIDEST: Final = 760  # logical pixels of a line, for the eye
-_THUMBNAIL: Final = 160  # logical pixels, the longer side of a picture
 
-_KIND: Final = int(QTextFormat.Property.UserProperty)
-_FIRST: Final = _KIND + 1  # of a question or an answer
-_CONTINUED: Final = _KIND + 2  # goes on where the last block was cut
-_QUESTION, _ANSWER, _NOTE = 1, 2, 3
+
+@dataclass(frozen=True)
+class Past:
+    """A whole exchange to show. Characters of the answer from ``heard`` on were not heard."""
+
+    turn: int
+    words: str
+    small: Sequence[Thumb]
+    answer: str
+    notes: Sequence[str]
+    heard: int
 
 
 class Transcript(QTextEdit):
@@ -47,87 +53,93 @@ class Transcript(QTextEdit):
 
     settled = Signal()
     """All text that was given is on the screen."""
+    wanted = Signal(Act, Message)
+    """What a person wants to do with a message."""
+    opened = Signal(int, int)
+    """A turn, and the number of its picture or recording that is to be opened or played."""
+    left = Signal()
+    """The keyboard went down past the last message."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("transcript")
         self.setAccessibleName(self.tr("Conversation"))
         self.setReadOnly(True)
-        self.setUndoRedoEnabled(False)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setAcceptDrops(False)
         self.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._theme, self._letters = LIGHT, Type()
-        self._questions: dict[int, tuple[QTextCursor, QTextCursor]] = {}
+        self._theme = LIGHT
+        self.sheet = Sheet(self.document())
+        self.live = 0
+        """The turn whose answer is being written or spoken; 0: none."""
+        self._focus: Message | None = None
+        self._hover: Message | None = None
+        self._pressed = QPoint()
+        self._wide: dict[int, float] = {}  # of questions that were painted
+        self._sounds: dict[tuple[int, int], float] = {}  # seconds, by turn and number
         self._pending: list[str] = []
-        self._block = 0  # characters in the block that is being written
-        self._images = 0
         self._timer = QTimer(self)
         self._timer.setInterval(_FLUSH)
         self._timer.timeout.connect(self._flush)
-        self.document().setDocumentMargin(0)
         self._follow = True  # the person reads at the end, so it stays in sight
+        self.bar = MessageBar(self)
+        self.bar.wanted.connect(self.wanted)
+        self.viewport().setMouseTracking(True)
         bar = self.verticalScrollBar()
         bar.valueChanged.connect(self._scrolled)
         bar.rangeChanged.connect(self._grown)
 
-    @property
-    def empty(self) -> bool:
-        """Whether nothing was said yet."""
-        return self.document().isEmpty() and not self._pending
-
     def set_theme(self, colours: Theme, letters: Type) -> None:
         """Colours and sizes of what is written from now on, and of what is there."""
-        self._theme, self._letters = colours, letters
-        self.document().setDefaultFont(self._font())
-        block = self.document().begin()
-        while block.isValid():
-            cursor = QTextCursor(block)
-            cursor.movePosition(QTextCursor.MoveOperation.EndOfBlock, QTextCursor.MoveMode.KeepAnchor)
-            form = QTextCharFormat()
-            form.setForeground(self._colour(_kind(block)))
-            cursor.mergeCharFormat(form)
-            block = block.next()
+        self._theme = colours
+        self._wide.clear()
+        self.sheet.set_theme(colours, letters, self.font())
+        self.bar.set_theme(colours)
+        for (turn, number), seconds in self._sounds.items():
+            self.sheet.replace_chip(self.sheet.chip_name(turn, number), self._chip(seconds).image)
         self.viewport().update()
 
     def reset(self) -> None:
         """Forget everything."""
         self._timer.stop()
         self._pending.clear()
-        self._questions.clear()
-        self.document().clear()
-        self.document().setDefaultFont(self._font())
-        self._block = 0
+        self._wide.clear()
+        self._sounds.clear()
+        self.focus_message(None)
+        self._show_bar(None)
+        self.sheet.reset()
+        self._follow = True
 
-    def add_question(self, turn: int, text: str, pictures: tuple[QImage, ...] = ()) -> None:
+    def add_question(self, turn: int, text: str) -> None:
         """A new turn: what the person asks."""
         self._flush_all()
-        cursor = self._new_block(_QUESTION, first=True)
-        for picture in pictures:
-            self._insert_picture(cursor, picture)
-        if pictures:
-            form = cursor.blockFormat()
-            form.setLineHeight(0, QTextBlockFormat.LineHeightTypes.SingleHeight.value)
-            cursor.setBlockFormat(form)
-            cursor = self._new_block(_QUESTION)
-        start = QTextCursor(cursor)
-        start.setKeepPositionOnInsert(True)
-        self._write(cursor, text, _QUESTION)
-        self._questions[turn] = (start, QTextCursor(cursor))
+        self.sheet.add(turn, text)
         self._to_end()
+
+    def add_earlier(self, one: Past) -> None:
+        """An exchange ahead of all others; what is seen stays where it is."""
+        before = self.document().size().height()
+        self.sheet.add(one.turn, one.words, self._chips(one.turn, one.small), first=True)
+        self.sheet.finish(one.turn, one.answer, one.notes)
+        if one.heard < len(one.answer):
+            self.sheet.set_heard(one.turn, one.heard)
+        if not self._follow:
+            bar = self.verticalScrollBar()
+            bar.setValue(bar.value() + round(self.document().size().height() - before))
+
+    def set_thumbs(self, turn: int, small: Sequence[Thumb]) -> None:
+        """The pictures and recordings of a question, when they are drawn."""
+        self._flush_all()
+        self.sheet.set_chips(turn, self._chips(turn, small))
+        self._wide.pop(turn, None)
 
     def set_question(self, turn: int, text: str) -> None:
         """Put other words in a question's place: what was heard, when it is known."""
-        if turn not in self._questions:
-            return
-        start, end = self._questions[turn]
-        here = QTextCursor(start)
-        here.setPosition(end.position(), QTextCursor.MoveMode.KeepAnchor)
-        here.insertText(_plain(text).replace("\n", " "), self._form(_QUESTION))
-        self._questions[turn] = (start, QTextCursor(here))
+        self.sheet.set_words(turn, text)
+        self._wide.pop(turn, None)
 
     def append_answer(self, text: str) -> None:
         """Some more of the answer to the last question."""
@@ -136,13 +148,82 @@ class Transcript(QTextEdit):
             self._flush()
             self._timer.start()
 
-    def add_note(self, text: str) -> None:
-        """A line of figures or a problem, under what was said last."""
+    def add_note(self, text: str, turn: int | None = None) -> None:
+        """A line of figures or a problem, under what was said last or in a turn."""
         self._flush_all()
-        last = self.document().lastBlock()
-        cursor = self._new_block(_NOTE, first=_kind(last) != _NOTE)
-        self._write(cursor, text, _NOTE)
-        self._to_end()
+        last = self.sheet.last
+        turn = last if turn is None else turn
+        if turn is not None:
+            self.sheet.note(turn, text)
+        if turn == last and self._follow:
+            self._to_end()
+
+    def set_heard(self, turn: int, length: int) -> None:
+        """Make faint what follows the first ``length`` characters of an answer: it was not heard."""
+        self._flush_all()
+        self.sheet.set_heard(turn, length)
+
+    def cut_from(self, turn: int) -> None:
+        """Remove a turn and all that follow."""
+        self._flush_all()
+        self.focus_message(None)
+        self._show_bar(None)
+        self.sheet.cut(turn)
+        self._wide.clear()
+
+    def reveal(self, message: Message) -> None:
+        """Scroll so that the beginning of a message is in sight."""
+        place = self.place(message)
+        if place is not None:
+            bar = self.verticalScrollBar()
+            bar.setValue(bar.value() + round(place.top()) - theme.HUGE)
+
+    def place(self, message: Message) -> QRectF | None:
+        """Where a message is, in the viewport's coordinates."""
+        ends = self.sheet.ends(message)
+        if ends is None:
+            return None
+        layout = self.document().documentLayout()
+        top, bottom = layout.blockBoundingRect(ends[0]), layout.blockBoundingRect(ends[1])
+        at = self.verticalScrollBar().value()
+        wide = float(self.viewport().width())
+        if not message.answer:
+            wide = min(wide, self._width(message.turn, ends) + 2 * theme.ROOM)
+        return QRectF(0, top.top() - at, wide, bottom.bottom() - top.top())
+
+    @property
+    def focused(self) -> Message | None:
+        """The message that the keyboard is at."""
+        return self._focus
+
+    def focus_message(self, message: Message | None) -> None:
+        """Put the keyboard at a message."""
+        self._focus = message
+        if message is not None:
+            self.setFocus(Qt.FocusReason.ShortcutFocusReason)
+            place = self.place(message)
+            if place is not None and (place.top() < 0 or place.bottom() > self.viewport().height()):
+                self.reveal(message)
+            self._show_bar(message)
+        self.viewport().update()
+
+    def go(self, step: int) -> None:
+        """Go to the next (1) or the previous (-1) message."""
+        self._flush_all()
+        if self._focus is None:
+            last = self.sheet.message(self.document().lastBlock())
+            if step < 0 and last is not None:
+                self.focus_message(last)
+            return
+        message = self.sheet.neighbour(self._focus, step)
+        if message is not None:
+            self.focus_message(message)
+        elif step > 0:
+            self.focus_message(None)
+            self._show_bar(None)
+            self.left.emit()
+
+    # --- what Qt calls
 
     def loadResource(self, _kind_of: int, _name: QUrl | str) -> Any:
         """Called by Qt for whatever a document names: nothing is ever loaded."""
@@ -161,12 +242,60 @@ class Transcript(QTextEdit):
         block = self.document().findBlock(start)
         parts: list[str] = []
         while block.isValid() and block.position() <= end:
-            if parts and not block.blockFormat().boolProperty(_CONTINUED):
+            if parts and not is_continued(block):
                 parts.append("\n")
             text = block.text()
             parts.append(text[max(0, start - block.position()) : max(0, end - block.position())])
             block = block.next()
         return "".join(parts).replace("\ufffc", "").replace("\u2028", "\n")
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Called by Qt."""
+        enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        if self._focus is not None and enter:
+            self._menu_of(self._focus)
+            return
+        super().keyPressEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """Called by Qt, for the right button and for the menu key."""
+        if event.reason() == QContextMenuEvent.Reason.Keyboard:
+            message = self._focus
+            where = None
+        else:
+            message = self._at(event.pos())
+            where = event.globalPos()
+        self._menu_of(message, where)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Called by Qt."""
+        super().mouseMoveEvent(event)
+        if not event.buttons():
+            place = event.position().toPoint()
+            self._show_bar(self._at(place))
+            shape = Qt.CursorShape.PointingHandCursor if self._chip_at(place) else Qt.CursorShape.IBeamCursor
+            self.viewport().setCursor(shape)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Called by Qt."""
+        self._pressed = event.position().toPoint()
+        self.focus_message(None)
+        super().mousePressEvent(event)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Called by Qt."""
+        super().mouseReleaseEvent(event)
+        place = event.position().toPoint()
+        chip = self._chip_at(place)
+        still = (place - self._pressed).manhattanLength() < theme.SMALL
+        if chip is not None and still and event.button() == Qt.MouseButton.LeftButton:
+            self.opened.emit(*chip)
+
+    def leaveEvent(self, event: QEvent) -> None:
+        """Called by Qt: the bar stays while the mouse is on it."""
+        super().leaveEvent(event)
+        if not self.bar.underMouse():
+            self._show_bar(self._focus)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Called by Qt: boxes behind the questions, then the text."""
@@ -174,8 +303,17 @@ class Transcript(QTextEdit):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(self._theme.tint))
-        for box in self._boxes():
-            painter.drawRoundedRect(box, theme.RADIUS, theme.RADIUS)
+        for turn in self._questions_in_sight():
+            place = self.place(Message(turn, False))
+            if place is not None:
+                painter.drawRoundedRect(_box(place, self.viewport().rect()), theme.RADIUS, theme.RADIUS)
+        if self._focus is not None and self.hasFocus():
+            place = self.place(self._focus)
+            if place is not None:
+                painter.setBrush(Qt.BrushStyle.NoBrush)
+                painter.setPen(QPen(QColor(self._theme.accent), 1.5))
+                box = _box(place, self.viewport().rect()).adjusted(1, 1, -1, -1)
+                painter.drawRoundedRect(box, theme.RADIUS, theme.RADIUS)
         painter.end()
         super().paintEvent(event)
 
@@ -183,38 +321,108 @@ class Transcript(QTextEdit):
         """Called by Qt: lines stay short enough to read, in the middle of a wide window."""
         side = max(theme.LARGE, (self.width() - _WIDEST) // 2)
         self.setViewportMargins(side, theme.GAP, side - theme.ROOM, 0)
+        self._wide.clear()
         super().resizeEvent(event)
+        self._show_bar(self._focus)
 
-    def _boxes(self) -> list[QRectF]:
-        """Around each question that can be seen, in the viewport's coordinates."""
+    # --- inside
+
+    def _chips(self, turn: int, small: Sequence[Thumb]) -> list[Chip]:
+        for number, one in enumerate(small):
+            if not isinstance(one, QImage):
+                self._sounds[turn, number] = one
+        return [self._chip(one) for one in small]
+
+    def _chip(self, thumb: Thumb) -> Chip:
+        return chip(thumb, self.devicePixelRatioF(), self._theme, self.font())
+
+    def _questions_in_sight(self) -> list[int]:
         layout = self.document().documentLayout()
-        top = self.verticalScrollBar().value()
-        bottom = top + self.viewport().height()
+        bottom = self.verticalScrollBar().value() + self.viewport().height()
         block = self.cursorForPosition(self.viewport().rect().topLeft()).block()
-        while _kind(block) == _QUESTION and _kind(block.previous()) == _QUESTION:
-            block = block.previous()
-        boxes: list[QRectF] = []
-        last = False
-        while block.isValid():
-            place = layout.blockBoundingRect(block)
-            if place.top() > bottom:
-                break
-            question = _kind(block) == _QUESTION
-            if question:
-                lines = block.layout()
-                wide = max(
-                    (lines.lineAt(i).naturalTextWidth() for i in range(lines.lineCount())), default=0.0
-                )
-                box = QRectF(0, place.top() - top, wide + 2 * theme.ROOM, place.height()).adjusted(
-                    0, -theme.GAP, 0, theme.GAP
-                )
-                first = block.blockFormat().intProperty(_FIRST) == 1
-                if last and boxes and not first:
-                    box = boxes.pop().united(box)
-                boxes.append(box)
-            last = question
+        turns: list[int] = []
+        while block.isValid() and layout.blockBoundingRect(block).top() <= bottom + theme.GAP:
+            message = self.sheet.message(block)
+            if message is not None and not message.answer and message.turn not in turns:
+                turns.append(message.turn)
             block = block.next()
-        return boxes
+        return turns
+
+    def _width(self, turn: int, ends: tuple[QTextBlock, QTextBlock]) -> float:
+        """Of the widest line of a question."""
+        if turn not in self._wide:
+            wide, block = 0.0, ends[0]
+            while block.isValid() and block.blockNumber() <= ends[1].blockNumber():
+                lines = block.layout()
+                for i in range(lines.lineCount()):
+                    wide = max(wide, lines.lineAt(i).naturalTextWidth())
+                block = block.next()
+            self._wide[turn] = wide
+        return self._wide[turn]
+
+    def _at(self, place: QPoint) -> Message | None:
+        """The message at a height of the viewport."""
+        block = self.cursorForPosition(place).block()
+        message = self.sheet.message(block)
+        if message is None:
+            return None
+        box = self.place(message)
+        near = box is not None and box.top() - theme.WIDE <= place.y() <= box.bottom() + theme.WIDE
+        return message if near else None
+
+    def _chip_at(self, place: QPoint) -> tuple[int, int] | None:
+        down = self.verticalScrollBar().value()
+        name = self.document().documentLayout().imageAt(QPointF(place.x(), place.y() + down))
+        return self.sheet.chip(name) if name else None
+
+    def _show_bar(self, message: Message | None) -> None:
+        self._hover = message
+        place = None if message is None else self.place(message)
+        if message is None or place is None:
+            self.bar.hide()
+            return
+        self.bar.show_for(message, message.turn == self.live)
+        view = self.viewport().geometry()
+        right = view.right() - theme.ROOM if message.answer else view.left() + round(place.right())
+        left = max(view.left(), right - self.bar.width())
+        top = view.top() + round(place.top()) - self.bar.height() + theme.GAP
+        top = min(max(top, theme.SMALL), view.bottom() - self.bar.height())
+        self.bar.move(left, top)
+        self.bar.show()
+        self.bar.raise_()
+
+    def _menu_of(self, message: Message | None, where: QPoint | None = None) -> None:
+        """What can be done with a message, and with what is selected."""
+        menu = QMenu(self)
+        if self.textCursor().hasSelection():
+            menu.addAction(icons.icon("copy", self._theme.text), self.tr("Copy selection"), self.copy)
+            menu.addSeparator()
+        if message is not None:
+            self._offer(menu, message)
+        menu.addAction(self.tr("Select all"), self.selectAll)
+        if where is None:
+            place = None if message is None else self.place(message)
+            top = 0 if place is None else max(0, round(place.top()))
+            where = self.viewport().mapToGlobal(QPoint(theme.WIDE, min(top + theme.WIDE, self.height() // 2)))
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.popup(where)
+        if menu.actions():
+            menu.setActiveAction(menu.actions()[0])
+
+    def _offer(self, menu: QMenu, message: Message) -> None:
+        for act in acts(message, message.turn == self.live):
+            menu.addAction(
+                icons.icon(ICONS[act], self._theme.text), wording(act), _emit(self.wanted, act, message)
+            )
+        chips = [] if message.answer else self.sheet.chips_of(message.turn)
+        for number in chips:
+            sound = (message.turn, number) in self._sounds
+            text = self.tr("Play recording ({n})") if sound else self.tr("Open picture ({n})")
+            mark = icons.icon("play" if sound else "picture", self._theme.text)
+            menu.addAction(
+                mark, text.replace("{n}", str(number + 1)), _emit(self.opened, message.turn, number)
+            )
+        menu.addSeparator()
 
     def _flush(self) -> None:
         """Insert what is waiting, but never so much that a frame is lost."""
@@ -224,16 +432,11 @@ class Transcript(QTextEdit):
             return
         text = "".join(self._pending)
         self._pending = [text[_AT_ONCE:]] if len(text) > _AT_ONCE else []
-        cursor = QTextCursor(self.document())
-        cursor.movePosition(QTextCursor.MoveOperation.End)
-        if _kind(cursor.block()) != _ANSWER:
-            cursor = self._new_block(_ANSWER, first=_kind(cursor.block()) == _QUESTION)
-        cursor.beginEditBlock()
-        self._write(cursor, text[:_AT_ONCE], _ANSWER)
-        cursor.endEditBlock()
+        self.sheet.append(text[:_AT_ONCE])
 
     def _scrolled(self, value: int) -> None:
         self._follow = value >= self.verticalScrollBar().maximum() - theme.LARGE
+        self._show_bar(self._focus)
 
     def _grown(self, _least: int, most: int) -> None:
         if self._follow:
@@ -243,102 +446,17 @@ class Transcript(QTextEdit):
         while self._pending:
             self._flush()
 
-    def _write(self, cursor: QTextCursor, text: str, kind: int) -> None:
-        """Insert text as it is, in blocks of bounded length."""
-        form = self._form(kind)
-        for number, line in enumerate(_plain(text).split("\n")):
-            if number:
-                self._new_block(kind, cursor=cursor)
-            at = 0
-            while at < len(line):
-                room = _LONGEST_BLOCK - self._block
-                if room <= 0:
-                    self._new_block(kind, continued=True, cursor=cursor)
-                    room = _LONGEST_BLOCK
-                piece = line[at : at + room]
-                cursor.insertText(piece, form)
-                self._block += len(piece)
-                at += len(piece)
-
-    def _new_block(
-        self, kind: int, first: bool = False, continued: bool = False, cursor: QTextCursor | None = None
-    ) -> QTextCursor:
-        """Begin a block at the end of the document; ``first`` of a question or an answer."""
-        if cursor is None:
-            cursor = QTextCursor(self.document())
-            cursor.movePosition(QTextCursor.MoveOperation.End)
-        form = QTextBlockFormat()
-        form.setProperty(_KIND, kind)
-        form.setProperty(_FIRST, int(first))
-        form.setProperty(_CONTINUED, continued)
-        form.setLineHeight(140, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
-        start = self.document().isEmpty()
-        if start:  # the first block's own margin doesn't count
-            frame = self.document().rootFrame().frameFormat()
-            frame.setTopMargin(theme.WIDE)
-            frame.setBottomMargin(theme.WIDE)
-            self.document().rootFrame().setFrameFormat(frame)
-        if kind == _QUESTION:
-            form.setLeftMargin(theme.ROOM)
-            form.setRightMargin(theme.ROOM)
-            form.setTopMargin((0 if start else theme.HUGE) if first else 0)
-        elif kind == _ANSWER:
-            form.setTopMargin(theme.LARGE if first else 0 if continued else theme.SMALL)
-        else:
-            form.setTopMargin(theme.ROOM if first else theme.SMALL)
-        if start:
-            cursor.setBlockFormat(form)
-        else:
-            cursor.insertBlock(form, self._form(kind))
-        self._block = 0
-        return cursor
-
-    def _insert_picture(self, cursor: QTextCursor, picture: QImage) -> None:
-        self._images += 1
-        name = f"aside:{self._images}"
-        scale = min(1.0, _THUMBNAIL / max(1, picture.width(), picture.height()))
-        ratio = self.devicePixelRatioF()
-        small = picture.scaled(
-            picture.size() * min(1.0, scale * ratio),
-            Qt.AspectRatioMode.KeepAspectRatio,
-            Qt.TransformationMode.SmoothTransformation,
-        )
-        self.document().addResource(QTextDocument.ResourceType.ImageResource.value, QUrl(name), small)
-        form = QTextImageFormat()
-        form.setName(name)
-        form.setWidth(picture.width() * scale)
-        form.setHeight(picture.height() * scale)
-        cursor.insertImage(form)
-        cursor.insertText(" ", self._form(_QUESTION))
-
     def _to_end(self) -> None:
         self._follow = True
         self.verticalScrollBar().setValue(self.verticalScrollBar().maximum())
 
-    def _font(self) -> QFont:
-        font = QFont(self.font())
-        font.setPixelSize(self._letters.px(0))
-        return font
 
-    def _form(self, kind: int) -> QTextCharFormat:
-        form = QTextCharFormat()
-        form.setForeground(self._colour(kind))
-        font = self._font()
-        font.setPixelSize(self._letters.px(-1 if kind == _NOTE else 0))
-        form.setFont(font)
-        return form
-
-    def _colour(self, kind: int) -> QColor:
-        return QColor(self._theme.faint if kind == _NOTE else self._theme.text)
+def _emit(signal: Any, *values: Any) -> Callable[[], None]:
+    return lambda: signal.emit(*values)
 
 
-def _kind(block: QTextBlock) -> int:
-    return block.blockFormat().intProperty(_KIND) if block.isValid() else 0
-
-
-def _plain(text: str) -> str:
-    """Text without what a document takes for more than text: other line ends, object marks, controls."""
-    text = text.replace("\r\n", "\n").replace("\u2029", "\n").replace("\u2028", "\n")
-    return "".join(
-        c for c in text if c in "\n\t" or (c.isprintable() and c != "\ufffc") or c in "\u200d\u200c"
-    )
+def _box(place: QRectF, view: QRect) -> QRectF:
+    """A message's frame, cut not far outside of what is seen."""
+    far = 4 * theme.HUGE
+    top, bottom = max(place.top(), view.top() - far), min(place.bottom(), view.bottom() + far)
+    return QRectF(place.left(), top - theme.GAP, place.width(), bottom - top + 2 * theme.GAP)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QCloseEvent, QImage, QKeySequence, QShortcut
+from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
-    QApplication,
     QHBoxLayout,
     QLabel,
     QMainWindow,
@@ -21,9 +20,9 @@ from assistant.history.records import Conversation
 from assistant.turn import Phase, State
 from models.errors import AsideError
 from ui import brain, theme
-from ui.archive import Archive, Opened
-from ui.banner import Banner
-from ui.brain import Answered, BrainEvent
+from ui.archive import Archive
+from ui.banner import Banner, Editing
+from ui.brain import BrainEvent
 from ui.composer import Composer
 from ui.conductor import Conductor
 from ui.empty_page import EmptyPage
@@ -31,8 +30,10 @@ from ui.gate import Gate
 from ui.header import Header
 from ui.question import Question
 from ui.side import Side
+from ui.talk import Talk
 from ui.theme import Theme, Type
 from ui.transcript import Transcript
+from ui.viewer import Viewer
 
 _WIDEST: Final = 760  # logical pixels of the composer, as of the text
 
@@ -54,12 +55,13 @@ class Window(QMainWindow):
         self.setMinimumSize(560, 420)
         self._conductor, self._archive = conductor, archive
         self._ready = False
-        self._answer: list[str] = []
         self.side = Side(archive)
         self.transcript = Transcript()
         self.composer = Composer(gate)
-        self.header, self.empty, self.banner = Header(), EmptyPage(), Banner()
+        self.header, self.empty, self.banner, self.editing = Header(), EmptyPage(), Banner(), Editing()
+        self.talk = Talk(gate, conductor, archive, self.transcript)
         self._build()
+        self.viewer = Viewer(gate, self._splitter)
         self._connect()
         self._show_state(conductor.state)
         self.side.refresh()
@@ -72,6 +74,7 @@ class Window(QMainWindow):
         self.side.set_theme(colours)
         self.header.set_theme(colours)
         self.banner.set_theme(colours)
+        self.editing.set_theme(colours)
         self.empty.set_theme(colours)
 
     @property
@@ -85,16 +88,12 @@ class Window(QMainWindow):
 
     def begin(self) -> None:
         """A new conversation."""
-        self._conductor.stop()
-        self._conductor.brain.begin()
-        self._archive.begin()
-        self._show_nothing()
+        self.talk.begin()
         self.composer.text.setFocus()
 
     def open(self, number: int) -> None:
         """Go on with an earlier conversation."""
-        self._conductor.stop()
-        self._archive.open(number, self._show_opened)
+        self.talk.open(number)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Called by Qt."""
@@ -134,6 +133,7 @@ class Window(QMainWindow):
         stack.setSpacing(theme.GAP)
         stack.addWidget(self._activity)
         stack.addWidget(self.banner)
+        stack.addWidget(self.editing)
         stack.addWidget(self.composer)
         middle = QWidget()
         middle.setLayout(stack)
@@ -158,10 +158,15 @@ class Window(QMainWindow):
         self.composer.capture.connect(self.capture)
         self.composer.problem.connect(self.show_problem)
         self._conductor.changed.connect(self._show_state)
-        self._conductor.asked.connect(self._show_question)
-        self._conductor.understood.connect(self._show_understood)
         self._conductor.told.connect(self._show_told)
         self._conductor.problem.connect(self.show_problem)
+        self.talk.titled.connect(self._show_title)
+        self.talk.begun.connect(lambda: self._pages.setCurrentIndex(1))
+        self.talk.edited.connect(self._show_edited)
+        self.talk.problem.connect(self.show_problem)
+        self.talk.show_picture = self.viewer.show_picture
+        self.editing.given_up.connect(self._give_up_editing)
+        self.transcript.left.connect(self.composer.text.setFocus)
         for keys, act in (
             ("Ctrl+N", self.begin),
             ("Ctrl+F", self._search),
@@ -170,16 +175,13 @@ class Window(QMainWindow):
             ("Ctrl+O", self.composer.choose),
             ("Ctrl+Space", self._conductor.tap),
             ("Ctrl+,", self.preferences.emit),
-            ("Ctrl+Shift+C", self.copy_answer),
-            ("Esc", self._conductor.stop),
+            ("Ctrl+Shift+C", self.talk.copy_answer),
+            ("Alt+Up", lambda: self.transcript.go(-1)),
+            ("Alt+Down", lambda: self.transcript.go(1)),
+            ("Esc", self._escape),
             ("Ctrl+W", self.close),
         ):
             QShortcut(QKeySequence(keys), self).activated.connect(act)
-
-    def copy_answer(self) -> None:
-        """Put the last answer on the clipboard."""
-        if self._answer:
-            QApplication.clipboard().setText("".join(self._answer))
 
     def _ask_example(self, text: str) -> None:
         self.composer.text.setPlainText(text)
@@ -195,46 +197,34 @@ class Window(QMainWindow):
     def _toggle_side(self) -> None:
         self.side.setVisible(not self.side.isVisible())
 
-    def _show_nothing(self) -> None:
-        self.transcript.reset()
-        self._answer = []
-        self.header.title.setText(self.tr("New conversation"))
-        self.side.set_current(0)
-        self._pages.setCurrentIndex(0)
+    def _show_title(self, conversation: Conversation | None) -> None:
+        if conversation is None:
+            self.header.title.setText(self.tr("New conversation"))
+            self.side.set_current(0)
+        else:
+            self.header.title.setText(conversation.title or self.tr("Untitled"))
+            self.side.set_current(conversation.id)
+            self.side.refresh()
+        self._pages.setCurrentIndex(0 if self.talk.empty else 1)
 
-    def _show_opened(self, opened: Opened) -> None:
-        self._conductor.brain.begin([one.said for one in opened.exchanges])
-        self.transcript.reset()
-        for place, one in enumerate(opened.exchanges):
-            pictures = tuple(QImage.fromData(data) for data in one.question.pictures)
-            self.transcript.add_question(-1 - place, one.words, pictures)
-            self.transcript.append_answer(one.answer)
-            if one.note:
-                self.transcript.add_note(one.note)
-        self._answer = [opened.exchanges[-1].answer] if opened.exchanges else []
-        self._pages.setCurrentIndex(1)
-        self._show_conversation(opened.conversation)
+    def _show_edited(self, question: Question | None) -> None:
+        self.editing.setVisible(question is not None)
+        if question is not None:
+            self.composer.put(question)
 
-    def _show_conversation(self, conversation: Conversation) -> None:
-        self.header.title.setText(conversation.title or self.tr("Untitled"))
-        self.side.set_current(conversation.id)
-        self.side.refresh()
+    def _escape(self) -> None:
+        if self.editing.isVisible() and self._conductor.state.phase is Phase.IDLE:
+            self.editing.given_up.emit()
+        else:
+            self._conductor.stop()
+
+    def _give_up_editing(self) -> None:
+        self.talk.stop_editing()
+        self.composer.put(Question())
 
     def _conversation_deleted(self, number: int) -> None:
         if number == self.side.current:
             self.begin()
-
-    def _show_question(self, turn: int, question: Question) -> None:
-        words = question.text or (self.tr("Listening back …") if question.sounds else "")
-        pictures = tuple(QImage.fromData(data) for data in question.pictures)
-        self.transcript.add_question(turn, words, pictures)
-        self._answer = []
-        self._pages.setCurrentIndex(1)
-        self._archive.asked(turn, question, self._show_conversation)
-
-    def _show_understood(self, turn: int, text: str) -> None:
-        self.transcript.set_question(turn, text)
-        self._archive.understood(turn, text, self._show_conversation)
 
     def _show_told(self, event: BrainEvent) -> None:
         match event:
@@ -243,7 +233,6 @@ class Window(QMainWindow):
                 self.header.show_model(self.tr("Loading {name} …").replace("{name}", name), busy=True)
             case brain.Loaded(name, seconds):
                 self._ready = True
-                self._archive.model = name
                 self.header.show_model(self.tr("{name} is ready").replace("{name}", name), ready=True)
                 self.header.model.setToolTip(self.tr("Loaded in {s} s").replace("{s}", f"{seconds:.1f}"))
             case brain.LoadFailed(error):
@@ -253,20 +242,6 @@ class Window(QMainWindow):
             case brain.Working(_, progress):
                 self._activity.setText(self._words(progress.stage))
                 return
-            case brain.Wrote(_, text):
-                self._answer.append(text)
-                self.transcript.append_answer(text)
-                self._archive.told(event)
-            case brain.Called(_, name, arguments):
-                listed = ", ".join(f"{key} = {value}" for key, value in arguments.items())
-                self.transcript.add_note(f"→ {name}: {listed}" if name else f"→ {listed}")
-                self._archive.told(event)
-            case brain.Answered():
-                self.transcript.add_note(self._cost(event))
-                self._archive.told(event)
-            case brain.Failed(_, error):
-                self.transcript.add_note(str(error))
-                self._archive.told(event)
         self.composer.set_state(self._conductor.state.phase is not Phase.IDLE, self._ready)
 
     def _show_state(self, state: State) -> None:
@@ -286,22 +261,3 @@ class Window(QMainWindow):
             "speech": self.tr("Listening back …"),
             "prefill": self.tr("Reading …"),
         }.get(stage, "")
-
-    def _cost(self, event: Answered) -> str:
-        """A line for people who want to know how fast it was, and why it ended if not at its end."""
-        parts: list[str] = []
-        why = {
-            "cancelled": self.tr("stopped"),
-            "length": self.tr("cut: it was too long"),
-            "repetition": self.tr("stopped: the model went in circles"),
-            "context": self.tr("stopped: the conversation is full"),
-        }
-        if event.reason in why:
-            parts.append(why[event.reason])
-        if event.first is not None:
-            parts.append(self.tr("first word after {s} s").replace("{s}", f"{event.first:.2f}"))
-            decode = event.statistics.seconds.get("decode", 0.0)
-            if decode > 0:
-                speed = event.statistics.generated / decode
-                parts.append(self.tr("{n} tokens a second").replace("{n}", f"{speed:.0f}"))
-        return " · ".join(parts)

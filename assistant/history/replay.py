@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from assistant.engine import prompt
-from assistant.engine.protocol import Clip, Picture, Segment
+from assistant.engine.protocol import Clip, Picture, Reply, Segment, Session
 from assistant.history.media import MediaFolder
 from assistant.history.records import Media, Turn
 from assistant.media import sound
-from models.errors import HistoryError, MediaError
+from models.errors import ContextError, HistoryError, MediaError
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,40 @@ class Replay:
 
     segments: list[Segment]
     problems: list[str]
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """``marks`` of the session before each exchange that it was given; ``forgotten`` ones didn't fit."""
+
+    marks: list[int]
+    forgotten: int
+
+
+def resume(session: Session, exchanges: Sequence[Callable[[], Sequence[Segment]]], room: int) -> Resumed:
+    """Give a session as many of a conversation's last exchanges as fit, with ``room`` tokens to spare.
+
+    Each exchange is made when it is needed. Raises EngineError.
+    """
+    here = session.mark()
+    first = 0
+    while True:
+        marks: list[int] = []
+        try:
+            for exchange in exchanges[first:]:
+                marks.append(session.mark())
+                with contextlib.suppress(MediaError):  # of what was fine when it was asked
+                    session.append(*exchange())
+            end = session.mark()
+            session.append(Reply((0,) * room))  # only to see whether there is room
+            session.rewind(end)
+        except ContextError:
+            session.rewind(here)
+            if first == len(exchanges):
+                return Resumed([], first)
+            first += max(1, (len(exchanges) - first) // 4)
+            continue
+        return Resumed(marks, first)
 
 
 def replay(turns: Iterable[Turn], media: MediaFolder) -> Replay:

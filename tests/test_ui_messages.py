@@ -1,0 +1,268 @@
+"""What one can do with a message, with the real keyboard and mouse, a real model and a real history."""
+
+from __future__ import annotations
+
+import io
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QTextFormat
+from PySide6.QtWidgets import QApplication, QMenu, QWidget
+from real_window import desktop, load_nano, wait_until
+from test_ui_window import ask, idle
+from virtual_screen import VirtualScreen
+
+from assistant.history.store import History
+from assistant.media.sound import Sound
+from ui import brain
+from ui.app import Desktop
+from ui.message_bar import Act
+from ui.question import Question
+from ui.sheet import Message
+from ui.talk import heard_length
+from ui.transcript import Past, Transcript
+
+
+def put(one: Desktop, question: Question) -> list[brain.BrainEvent]:
+    """Ask without a keyboard; the events until the end of the answer."""
+    told: list[brain.BrainEvent] = []
+    one.conductor.told.connect(told.append)
+    one.conductor.ask(question)
+    wait_until(lambda: any(isinstance(event, brain.Answered | brain.Failed) for event in told) and idle(one))
+    one.conductor.told.disconnect(told.append)
+    return told
+
+
+def tokens(told: list[brain.BrainEvent]) -> int:
+    """The length of the prompt that was answered."""
+    cost = next(event.statistics for event in told if isinstance(event, brain.Answered))
+    return cost.prefilled + cost.reused + cost.recomputed
+
+
+def menu() -> QMenu:
+    """The menu that is open."""
+    wait_until(lambda: isinstance(QApplication.activePopupWidget(), QMenu))
+    found = QApplication.activePopupWidget()
+    assert isinstance(found, QMenu)
+    return found
+
+
+def choose(screen: VirtualScreen, text: str) -> None:
+    """Choose from the menu that is open, with the arrow keys."""
+    offered = [action.text() for action in menu().actions() if not action.isSeparator()]
+    for _ in range(offered.index(text)):
+        screen.xdotool("key", "Down")
+    screen.xdotool("key", "Return")
+    wait_until(lambda: QApplication.activePopupWidget() is None)
+
+
+def click(screen: VirtualScreen, widget: QWidget, place: QPoint) -> None:
+    there = widget.mapToGlobal(place)
+    screen.xdotool("mousemove", there.x(), there.y(), "click", 1)
+
+
+def test_a_question_is_changed_with_the_keyboard_and_what_followed_goes(
+    qt: QApplication, screen: VirtualScreen, tmp_path: Path
+) -> None:
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        fresh = tokens(put(one, Question("hello")))
+        one.window.begin()
+        ask(one, screen, "what can you do")
+        ask(one, screen, "hello again")
+        transcript, composer = one.window.transcript, one.window.composer
+        for _ in range(4):  # answer, question, answer, question
+            screen.xdotool("key", "alt+Up")
+        wait_until(lambda: transcript.focused == Message(one.window.talk.exchanges[0].turn, False))
+        screen.xdotool("key", "Return")
+        choose(screen, "Edit and send again")
+        wait_until(
+            lambda: composer.text.toPlainText() == "what can you do" and one.window.editing.isVisible()
+        )
+        wait_until(composer.text.hasFocus)
+        told: list[brain.BrainEvent] = []
+        one.conductor.told.connect(told.append)
+        screen.xdotool("key", "ctrl+a")
+        screen.xdotool("type", "--delay", 5, "hello")
+        wait_until(lambda: composer.text.toPlainText() == "hello")
+        screen.xdotool("key", "Return")
+        wait_until(lambda: any(isinstance(event, brain.Answered) for event in told) and idle(one))
+        assert not one.window.editing.isVisible()
+        assert tokens(told) == fresh, "the engine remembers what was replaced"
+        shown = transcript.toPlainText()
+        assert shown.startswith("hello\n")
+        assert "what can you do" not in shown
+        assert "hello again" not in shown
+        assert len(one.window.talk.exchanges) == 1
+    with History(tmp_path / "history") as history:
+        newest = history.conversations()[0].id
+        assert [turn.text for turn in history.turns(newest) if turn.role == "user"] == ["hello"]
+        assert len(history.turns(newest, hidden=True)) == 6
+
+
+def test_editing_is_given_up_with_esc(qt: QApplication, screen: VirtualScreen, tmp_path: Path) -> None:
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        put(one, Question("hello"))
+        one.window.talk.do(Act.EDIT, Message(one.window.talk.exchanges[0].turn, False))
+        wait_until(one.window.composer.text.hasFocus)
+        screen.xdotool("key", "Escape")
+        wait_until(lambda: not one.window.editing.isVisible())
+        assert one.window.composer.question().empty
+        put(one, Question("hello again"))
+        assert len(one.window.talk.exchanges) == 2
+
+
+def test_asked_again_after_a_restart_with_its_picture(qt: QApplication, tmp_path: Path) -> None:
+    data = io.BytesIO()
+    Image.new("RGB", (200, 100), "red").save(data, "PNG")
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        first = tokens(put(one, Question("what colour is this", (data.getvalue(),))))
+        put(one, Question("hello"))
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        side, talk, transcript = one.window.side, one.window.talk, one.window.transcript
+        wait_until(lambda: side.list.count() == 1)
+        side.list.itemClicked.emit(side.list.item(0))
+        wait_until(lambda: "hello" in transcript.toPlainText() and "what colour" in transcript.toPlainText())
+        assert transcript.sheet.chips_of(-1) == [0]
+        told: list[brain.BrainEvent] = []
+        one.conductor.told.connect(told.append)
+        talk.do(Act.AGAIN, Message(-1, True))
+        wait_until(lambda: any(isinstance(event, brain.Answered) for event in told) and idle(one))
+        assert tokens(told) == first
+        assert transcript.toPlainText().count("what colour is this") == 1
+        assert "hello" not in transcript.toPlainText()
+        turn = talk.exchanges[0].turn
+        wait_until(lambda: transcript.sheet.chips_of(turn) == [0])
+        talk.open_medium(turn, 0)
+        wait_until(one.window.viewer.isVisible)
+        wait_until(one.window.viewer.hasFocus)
+
+
+def test_the_bar_follows_the_mouse_and_copies(
+    qt: QApplication, screen: VirtualScreen, tmp_path: Path
+) -> None:
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        put(one, Question("hello"))
+        transcript = one.window.transcript
+        turn = one.window.talk.exchanges[0].turn
+        place = transcript.place(Message(turn, True))
+        assert place is not None
+        there = transcript.viewport().mapToGlobal(place.center().toPoint())
+        screen.xdotool("mousemove", there.x(), there.y())
+        wait_until(transcript.bar.isVisible)
+        button = transcript.bar.buttons[Act.COPY]
+        assert not transcript.bar.buttons[Act.EDIT].isVisible()
+        click(screen, button, button.rect().center())
+        answer = "".join(one.window.talk.exchanges[0].answer)
+        wait_until(lambda: QApplication.clipboard().text() == answer)
+        place = transcript.place(Message(turn, False))
+        assert place is not None
+        there = transcript.viewport().mapToGlobal(place.center().toPoint())
+        screen.xdotool("mousemove", there.x(), there.y())
+        wait_until(transcript.bar.buttons[Act.EDIT].isVisible)
+        screen.xdotool("click", 3)
+        choose(screen, "Copy")
+        wait_until(lambda: QApplication.clipboard().text() == "hello")
+
+
+def test_a_picture_opens_with_a_click_and_closes_with_esc(
+    qt: QApplication, screen: VirtualScreen, tmp_path: Path
+) -> None:
+    data = io.BytesIO()
+    Image.new("RGB", (600, 400), "blue").save(data, "PNG")
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        put(one, Question("hello", (data.getvalue(),)))
+        window, transcript = one.window, one.window.transcript
+        turn = window.talk.exchanges[0].turn
+        wait_until(lambda: transcript.sheet.chips_of(turn) == [0])
+        place = transcript.place(Message(turn, False))
+        assert place is not None
+        click(screen, transcript.viewport(), place.topLeft().toPoint() + QPoint(60, 40))
+        wait_until(window.viewer.isVisible)
+        wait_until(window.viewer.hasFocus)
+        middle = window.viewer.grab().toImage()
+        assert middle.pixelColor(middle.width() // 2, middle.height() // 2) == Qt.GlobalColor.blue
+        screen.xdotool("key", "Escape")
+        wait_until(lambda: not window.viewer.isVisible())
+
+
+def test_late_news_of_a_stopped_answer_stands_under_it(qt: QApplication, tmp_path: Path) -> None:
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        one.conductor.ask(Question("what can you do"))
+        put(one, Question("hello"))  # interrupts it
+        first, second = one.window.talk.exchanges
+        notes = [
+            block.text()
+            for block in one.window.transcript.sheet.blocks(Message(first.turn, True))
+            if "stopped" in block.text()
+        ]
+        assert len(notes) == 1
+        whole = one.window.transcript.toPlainText()
+        assert whole.index("stopped") < whole.index("hello")
+        assert second.answer
+
+
+@pytest.mark.usefixtures("qt")
+def test_what_was_not_heard_is_faint() -> None:
+    view = Transcript()
+    answer = "One two.\nThree four. " + "x" * 2500
+    view.add_earlier(Past(-1, "why?", [], answer, ["stopped"], heard_until := answer.index("Three")))
+    faint = ""
+    for block in view.sheet.blocks(Message(-1, True)):
+        place = block.begin()
+        while not place.atEnd():
+            form = place.fragment().charFormat()
+            if form.hasProperty(QTextFormat.Property.ForegroundBrush.value):
+                faint += place.fragment().text()
+            place += 1
+    assert faint == answer[heard_until:] + "stopped"
+    assert heard_length("One, two. Three.", None) == 16
+    view.deleteLater()
+
+
+@pytest.mark.usefixtures("qt")
+def test_exchanges_are_put_ahead_and_cut_off() -> None:
+    view = Transcript()
+    for n in range(6):
+        view.add_earlier(Past(-6 + n, f"q{6 - n}", [], f"a{6 - n}\n\n", ["note"], 99))
+    view.add_question(1, "now?")
+    view.append_answer("because")
+    view.add_note("late", -3)
+    lines = view.toPlainText().split("\n")
+    assert [line for line in lines if line.startswith("q")] == ["q1", "q2", "q3", "q4", "q5", "q6"]
+    assert lines[-2:] == ["now?", "because"]
+    assert lines[lines.index("late") + 1] == "q4"
+    view.set_question(-6, "other\nwords")
+    assert "a6" in view.toPlainText()
+    assert "q6" not in view.toPlainText()
+    view.cut_from(-5)
+    assert view.toPlainText().endswith("q4\na4\n\n\nnote")
+    view.append_answer("more")
+    wait_until(lambda: view.toPlainText().endswith("note\nmore"))
+    assert view.sheet.message(view.document().lastBlock()) == Message(-4, True)
+    view.deleteLater()
+
+
+def test_a_recording_is_a_chip_with_its_length(qt: QApplication, tmp_path: Path) -> None:
+    sound = Sound(np.sin(np.arange(16000 * 7) / 20).astype(np.float32) * 0.3)
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        put(one, Question("hello", sounds=(sound,)))
+        transcript = one.window.transcript
+        turn = one.window.talk.exchanges[0].turn
+        wait_until(lambda: transcript.sheet.chips_of(turn) == [0])
+        wait_until(lambda: one.window.side.list.count() == 1)
+    with History(tmp_path / "history") as history:
+        (asked, _) = history.turns(history.conversations()[0].id)
+        with wave.open(str(history.media.path(asked.media[0]))) as kept:
+            assert kept.getnframes() == 16000 * 7

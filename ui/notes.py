@@ -1,0 +1,60 @@
+"""The small lines under an answer: the tools that it called, what it cost, why it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PySide6.QtCore import QCoreApplication
+
+from assistant.history.records import ToolCall, Turn
+from ui.brain import Answered
+
+
+def cost(event: Answered) -> str:
+    """For people who want to know how fast it was, and why it ended if not at its end."""
+    why = {
+        "cancelled": QCoreApplication.translate("Notes", "stopped"),
+        "length": QCoreApplication.translate("Notes", "cut: it was too long"),
+        "repetition": QCoreApplication.translate("Notes", "stopped: the model went in circles"),
+        "context": QCoreApplication.translate("Notes", "stopped: the conversation is full"),
+    }
+    decode = event.statistics.seconds.get("decode", 0.0)
+    figures = {"first_token": event.first, "generated": event.statistics.generated, "decode": decode}
+    return " · ".join(filter(None, (why.get(event.reason, ""), speed(figures))))
+
+
+def speed(figures: Mapping[str, Any]) -> str:
+    """Figures of an answer, as the history keeps them."""
+    first, generated, decode = (figures.get(name) for name in ("first_token", "generated", "decode"))
+    parts: list[str] = []
+    if isinstance(first, int | float):
+        parts.append(
+            QCoreApplication.translate("Notes", "first word after {s} s").replace("{s}", f"{first:.2f}")
+        )
+        if isinstance(generated, int) and isinstance(decode, int | float) and decode > 0:
+            parts.append(
+                QCoreApplication.translate("Notes", "{n} tokens a second").replace(
+                    "{n}", f"{generated / decode:.0f}"
+                )
+            )
+    return " · ".join(parts)
+
+
+def call(one: ToolCall) -> str:
+    """A tool call with what came of it."""
+    listed = ", ".join(f"{key} = {value}" for key, value in one.arguments.items())
+    text = f"→ {one.name}: {listed}" if one.name else f"→ {listed}"
+    return text if one.result is None else f"{text} → {' '.join(one.result.split())}"
+
+
+def notes_of(reply: Turn | None) -> Sequence[str]:
+    """All that is kept about an answer besides its text."""
+    if reply is None:
+        return [QCoreApplication.translate("Notes", "There is no answer.")]
+    ended = {
+        "stopped": QCoreApplication.translate("Notes", "stopped"),
+        "failed": QCoreApplication.translate("Notes", "failed"),
+    }.get(reply.state, "")
+    last = " · ".join(filter(None, (reply.problem or ended, speed(reply.figures))))
+    return [*map(call, reply.calls), *([last] if last else [])]

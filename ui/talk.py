@@ -1,0 +1,287 @@
+"""The conversation that is shown: keeps transcript, history and engine in step, and does what is asked of it.
+
+Exchanges are counted from 0; each has the number of its turn, which is negative if it was there before the
+conversation was opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtWidgets import QApplication
+
+from assistant.engine import prompt
+from assistant.engine.protocol import Segment
+from assistant.history.media import MediaFolder
+from assistant.history.records import Turn
+from assistant.turn import Phase, State
+from models.errors import AsideError
+from ui import brain
+from ui.archive import Archive, Kept, Opened
+from ui.brain import BrainEvent
+from ui.conductor import Conductor
+from ui.gate import Gate
+from ui.message_bar import Act
+from ui.notes import cost, notes_of
+from ui.question import Question
+from ui.sheet import Message
+from ui.thumbs import Thumb, kept_question, kept_segments, thumbs
+from ui.transcript import Past, Transcript
+
+_CHUNK: Final = 5  # exchanges put into the transcript at once
+
+
+@dataclass
+class Exchange:
+    """What is known of an exchange: its ``question`` if it was asked in this window, or what was kept."""
+
+    turn: int
+    question: Question | None = None
+    kept: Kept | None = None
+    words: str = ""
+    answer: list[str] = field(default_factory=list)
+
+    def segments(self, media: MediaFolder) -> Sequence[Segment]:
+        """For the engine. Takes time."""
+        if self.question is None and self.kept is not None:
+            return kept_segments(self.kept, media)
+        parts = [] if self.question is None else self.question.parts
+        return [*prompt.user(*parts), *prompt.assistant("".join(self.answer))]
+
+
+class Talk(QObject):
+    """Belongs to the GUI thread."""
+
+    titled = Signal(object)
+    """The `Conversation` that is shown; None for one that has not begun or is not kept."""
+    begun = Signal()
+    """There is something to read."""
+    edited = Signal(object)
+    """A `Question` that the person wants to change, sending it replaces what follows; None: no longer."""
+    problem = Signal(AsideError)
+
+    def __init__(self, gate: Gate, conductor: Conductor, archive: Archive, transcript: Transcript) -> None:
+        super().__init__()
+        self._gate, self._conductor, self._archive = gate, conductor, archive
+        self._transcript = transcript
+        self.exchanges: list[Exchange] = []
+        self._replaced: int | None = None  # the exchange in whose place the next question comes
+        self._filling = 0  # which filling of the transcript is under way
+        self._target: tuple[int, bool] | None = None
+        self._spoken = 0, 0  # a turn in which the answer of another is spoken again
+        transcript.wanted.connect(self.do)
+        transcript.opened.connect(self.open_medium)
+        conductor.changed.connect(self._show_state)
+        conductor.asked.connect(self._asked)
+        conductor.understood.connect(self._understood)
+        conductor.told.connect(self._told)
+        self.show_picture: Callable[[bytes], object] = lambda _: None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was said yet."""
+        return not self.exchanges
+
+    def begin(self) -> None:
+        """A new conversation."""
+        self._conductor.stop()
+        self._conductor.brain.begin()
+        self._archive.begin()
+        self._clear()
+        self.titled.emit(None)
+
+    def open(self, number: int) -> None:
+        """Go on with a conversation that was kept."""
+        self._conductor.stop()
+        self._archive.open(number, self._opened)
+
+    def stop_editing(self) -> None:
+        """The next question follows the last one, as usual."""
+        self._replaced = None
+        self.edited.emit(None)
+
+    def do(self, act: Act, message: Message) -> None:
+        """Carry out what a person wants with a message."""
+        place = self._place(message.turn)
+        if place is None:
+            return
+        one = self.exchanges[place]
+        match act:
+            case Act.COPY:
+                QApplication.clipboard().setText("".join(one.answer) if message.answer else one.words)
+            case Act.STOP:
+                self._conductor.stop()
+            case Act.SPEAK:
+                self._conductor.play("".join(one.answer))
+                self._spoken = self._conductor.state.turn, one.turn
+                self._show_state(self._conductor.state)
+            case Act.AGAIN:
+                self._with_question(one, partial(self._ask_again, one.turn))
+            case Act.EDIT:
+                self._with_question(one, partial(self._edit, one.turn))
+
+    def copy_answer(self) -> None:
+        """Put the last answer on the clipboard."""
+        if self.exchanges:
+            self.do(Act.COPY, Message(self.exchanges[-1].turn, True))
+
+    def copy_all(self) -> None:
+        """Put the whole conversation on the clipboard."""
+        parts = [f"{one.words}\n\n{''.join(one.answer)}".strip() for one in self.exchanges]
+        QApplication.clipboard().setText("\n\n".join(parts))
+
+    def open_medium(self, turn: int, number: int) -> None:
+        """Show a picture, play a recording."""
+        place = self._place(turn)
+        if place is not None:
+            self._with_question(self.exchanges[place], partial(self._open_medium, number))
+
+    # --- inside
+
+    def _clear(self) -> None:
+        self._filling += 1
+        self._target = None
+        self.exchanges = []
+        self.stop_editing()
+        self._transcript.reset()
+
+    def _place(self, turn: int) -> int | None:
+        return next((place for place, one in enumerate(self.exchanges) if one.turn == turn), None)
+
+    def _with_question(self, one: Exchange, then: Callable[[Question], None]) -> None:
+        """Call with the question of an exchange, which may have to be read first."""
+        question, kept = one.question, one.kept
+        if question is not None or kept is None:
+            then(question or Question(one.words))
+            return
+        media = self._archive.media
+        self._gate.run(lambda: kept_question(kept.asked, media), then, self.problem.emit)
+
+    def _ask_again(self, turn: int, question: Question) -> None:
+        self._replaced = self._place(turn)
+        if self._replaced is not None:
+            self._conductor.ask(question)
+
+    def _edit(self, turn: int, question: Question) -> None:
+        self._replaced = self._place(turn)
+        if self._replaced is not None:
+            self.edited.emit(question)
+
+    def _open_medium(self, number: int, question: Question) -> None:
+        if number < len(question.pictures):
+            self.show_picture(question.pictures[number])
+        elif number - len(question.pictures) < len(question.sounds):
+            self._conductor.play(question.sounds[number - len(question.pictures)])
+
+    def _opened(self, opened: Opened) -> None:
+        self._clear()
+        for place, kept in enumerate(opened.exchanges):
+            words = kept.asked.transcript or kept.asked.text
+            answer = [] if kept.reply is None else [kept.reply.text]
+            self.exchanges.append(Exchange(-1 - place, None, kept, words, answer))
+        self.remember()
+        if self.exchanges:
+            self.begun.emit()
+        self.titled.emit(opened.conversation)
+        self._fill(self._filling, [*self.exchanges])
+
+    def remember(self) -> None:
+        """Tell the engine what was said."""
+        media = self._archive.media
+        self._conductor.brain.begin([partial(one.segments, media) for one in self.exchanges])
+
+    def _fill(self, filling: int, left: list[Exchange]) -> None:
+        """Put what is left into the transcript, the last first, a few at once."""
+        if filling != self._filling or not left:
+            return
+        chunk = left[-_CHUNK:]
+        media, ratio = self._archive.media, self._transcript.devicePixelRatioF()
+
+        def read() -> list[list[Thumb]]:
+            asked = [one.kept.asked for one in chunk if one.kept is not None]
+            return [thumbs(kept_question(turn, media), ratio) if turn.media else [] for turn in asked]
+
+        def show(drawn: list[list[Thumb]]) -> None:
+            if filling != self._filling:
+                return
+            for one, small in zip(reversed(chunk), reversed(drawn), strict=True):
+                if self._place(one.turn) is not None:
+                    self._show_kept(one, small)
+            self._fill(filling, left[: -len(chunk)])
+
+        self._gate.run(read, show, self.problem.emit)
+
+    def _show_kept(self, one: Exchange, small: list[Thumb]) -> None:
+        answer, reply = "".join(one.answer), None if one.kept is None else one.kept.reply
+        heard = heard_length(answer, reply)
+        self._transcript.add_earlier(Past(one.turn, one.words, small, answer, notes_of(reply), heard))
+
+    def _asked(self, turn: int, question: Question) -> None:
+        place = self._replaced
+        self.stop_editing()
+        if place is not None and place < len(self.exchanges):
+            self._transcript.cut_from(self.exchanges[place].turn)
+            del self.exchanges[place:]
+            self._conductor.brain.rewind(place)
+        words = question.text or (self.tr("Listening back …") if question.sounds else "")
+        self._transcript.add_question(turn, words)
+        if question.pictures or question.sounds:
+            ratio = self._transcript.devicePixelRatioF()
+            self._gate.run(lambda: thumbs(question, ratio), partial(self._transcript.set_thumbs, turn))
+        self.exchanges.append(Exchange(turn, question, None, question.text))
+        self.begun.emit()
+        self._archive.asked(turn, question, len(self.exchanges) - 1, self.titled.emit)
+
+    def _understood(self, turn: int, text: str) -> None:
+        place = self._place(turn)
+        if place is not None:
+            self.exchanges[place].words = text
+            self._transcript.set_question(turn, text)
+        self._archive.understood(turn, text, self.titled.emit)
+
+    def _told(self, event: BrainEvent) -> None:
+        match event:
+            case brain.Loaded(name):
+                self._archive.model = name
+                if self.exchanges:
+                    self.remember()
+            case brain.Forgot(exchanges):
+                text = self.tr("The model no longer knows the first {n} questions: the conversation is long.")
+                self._transcript.add_note(text.replace("{n}", str(exchanges)))
+            case brain.Wrote(turn, text):
+                place = self._place(turn)
+                if place is not None:
+                    self.exchanges[place].answer.append(text)
+                    self._transcript.append_answer(text)
+                self._archive.told(event)
+            case brain.Called(turn, name, arguments):
+                listed = ", ".join(f"{key} = {value}" for key, value in arguments.items())
+                self._transcript.add_note(f"→ {name}: {listed}" if name else f"→ {listed}", turn)
+                self._archive.told(event)
+            case brain.Answered(turn):
+                self._transcript.add_note(cost(event), turn)
+                self._archive.told(event)
+            case brain.Failed(turn, error):
+                self._transcript.add_note(str(error), turn)
+                self._archive.told(event)
+
+    def _show_state(self, state: State) -> None:
+        number, turn = self._spoken
+        live = turn if state.turn == number else state.turn
+        self._transcript.live = 0 if state.phase is Phase.IDLE else live
+
+
+def heard_length(answer: str, reply: Turn | None) -> int:
+    """How many characters of a spoken answer were heard; all, if it was not interrupted."""
+    if reply is None or reply.heard is None:
+        return len(answer)
+    left = sum(not c.isspace() for c in reply.heard)
+    for place, c in enumerate(answer):
+        if not left:
+            return place
+        left -= not c.isspace()
+    return len(answer)
