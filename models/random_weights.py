@@ -60,6 +60,25 @@ def shortened(config: Phi4MMConfig, layers: int) -> Phi4MMConfig:
     )
 
 
+def proportional(config: Phi4MMConfig, layers: int) -> Phi4MMConfig:
+    """The same widths with ``layers`` layers and the same share of the vocabulary.
+
+    What a token costs shrinks alike in every part, so that ratios of times are those of the whole model.
+    """
+    if layers >= config.layers:
+        return config
+    small = shortened(config, layers)
+    return replace(
+        small,
+        vocab_size=max(512, config.vocab_size * layers // config.layers // 64 * 64),
+        bos_token_id=256,
+        eos_token_ids=(257, 256),
+        pad_token_id=256,
+        vision=replace(small.vision, image_token_id=258),
+        audio=replace(small.audio, audio_token_id=259),
+    )
+
+
 @dataclass
 class RandomCheckpoint:
     """Weights made on demand: the same names, config and seed give the same numbers.

@@ -108,13 +108,14 @@ class Report:
     def table(self) -> str:
         """Markdown that is also read easily as it is."""
         head = ("", "median", "worst", "runs", "wanted", "verdict")
-        lines = _markdown([head, *(measure.row() for measure in self.measures)])
+        lines = markdown([head, *(measure.row() for measure in self.measures)])
         lines += ["", *(f"- {measure.what}: {measure.how}" for measure in self.measures if measure.how)]
         lines += ["", *(f"- {note}" for note in self.notes), ""] if self.notes else [""]
         return "\n".join(lines + [f"{name}: {value}" for name, value in self.conditions.items()])
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table, the first row its head; the first column to the left, the others to the right."""
     wide = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from assistant import packages
 from assistant.bench.report import Report
-from assistant.cli import options
+from assistant.cli import bench_engine, options
 from models.errors import MediaError
 
 _EXAMPLES: Final = """  aside bench desktop --virtual
-  aside bench desktop --runs 3 --json found.json"""
+  aside bench desktop --runs 3 --json found.json
+  aside bench engine --quick --json found.json --plot found.svg"""
 
 
 def bench(arguments: Sequence[str]) -> int:
@@ -34,17 +36,29 @@ def bench(arguments: Sequence[str]) -> int:
     )
     desktop.add_argument("--json", type=Path, metavar="FILE", help="write what was found to a file as well")
     options.add_model(desktop)
+    desktop.set_defaults(run=_desktop)
+    engine = commands.add_parser(
+        "engine", help="the model's engine beside onnxruntime-genai and llama.cpp", allow_abbrev=False
+    )
+    bench_engine.add(engine)
+    engine.set_defaults(run=bench_engine.run)
     given = words.parse_args(list(arguments))
-    if given.json is not None and not (given.json.parent.is_dir() and os.access(given.json.parent, os.W_OK)):
-        raise MediaError(f"{given.json} can't be written.", "Give a file in a folder that there is.")
-    found = _desktop(given)
+    for file in (given.json, getattr(given, "plot", None)):
+        if file is not None and not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
+            raise MediaError(f"{file} can't be written.", "Give a file in a folder that there is.")
+    run: Callable[[argparse.Namespace], int] = given.run
+    return run(given)
+
+
+def _desktop(given: argparse.Namespace) -> int:
+    found = _measured(given)
     print(found.table())
     if given.json is not None:
         given.json.write_text(json.dumps(found.as_json(), indent=1) + "\n", encoding="utf-8")
     return 1 if any(measure.verdict == "missed" for measure in found.measures) else 0
 
 
-def _desktop(given: Any) -> Report:
+def _measured(given: argparse.Namespace) -> Report:
     driver = importlib.import_module("ui.bench")
     measure: Callable[..., Report] = driver.measure
     setting = driver.Setting(

@@ -23,7 +23,7 @@ Features = NDArray[np.float32]
 # The projection of sound that goes with each adapter mode, as a mode that stands for it: with a picture in
 # the conversation, clips go through the vision projection.
 _PROJECTION: Final = {0: 2, 1: 3, 2: 2, 3: 3}
-_PORTS: Final[dict[str, tuple[dict[str, Port], str]]] = {
+PORTS: Final[dict[str, tuple[dict[str, Port], str]]] = {
     "vision": (
         {
             "pixel_values": ("tensor(float)", [None, None, 3, 448, 448]),
@@ -139,7 +139,7 @@ class Encoders:
     def _graph(self, name: str) -> ort.InferenceSession:
         if name not in self._graphs:
             path: Path = self._package.path / self._package.graphs[name]
-            inputs, output = _PORTS[name]
+            inputs, output = PORTS[name]
             outputs: dict[str, Port] = {output: ("tensor(float)", [None, self._package.hidden_size])}
             self._graphs[name] = open_graph(path, self._threads, inputs, outputs)
         return self._graphs[name]
