@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def qt(screen: VirtualScreen) -> Iterator[QApplication]:
             patch.delenv(name, raising=False)
         patch.setenv("DISPLAY", screen.display)
         made = app.application()
+        resource_tracker.ensure_running()  # of multiprocessing: it lives as long as this process
         yield made
         made.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 

@@ -175,6 +175,27 @@ def test_sentences(text: str, sentences: list[str], step: int) -> None:
     assert found == sentences
 
 
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        (
+            "I can set timers and alarms, switch lights, and more. One, two, three apples, and a pear.",
+            [
+                "I can set timers and alarms,",
+                "switch lights, and more.",
+                "One, two, three apples, and a pear.",
+            ],
+        ),
+        ("Yes, it is 1,000 metres high. Good.", ["Yes, it is 1,000 metres high.", "Good."]),
+        ("我可以设置闹钟和计时器，也可以开灯。好。", ["我可以设置闹钟和计时器，", "也可以开灯。", "好。"]),
+    ],
+)
+def test_the_first_clause_comes_before_its_sentence(text: str, sentences: list[str]) -> None:
+    splitter = Sentences()
+    found = [sentence for character in text for sentence in splitter.push(character)]
+    assert [*found, *([rest] if (rest := splitter.rest()) else [])] == sentences
+
+
 def test_text_without_an_end_is_cut() -> None:
     splitter = Sentences()
     parts = splitter.push("word " * 1000)

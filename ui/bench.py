@@ -80,8 +80,9 @@ class _Running:
                     raise EngineError(line["problem"])
                 if line["what"] == what and line["t"] >= since and wanted.items() <= line.items():
                     return line
-            if self.process.poll() is not None:
-                raise EngineError(f"The application ended:\n{self.process.communicate()[0]}")
+            if (code := self.process.poll()) is not None:
+                said = self.process.stdout.read() if self.process.stdout is not None else ""
+                raise EngineError(f"The application ended with {code}:\n{said}")
             time.sleep(0.005)
         last = "\n".join(str(line) for line in self.lines if line["what"] != "beats")[-1500:]
         raise EngineError(f"The application never told {what!r} ({wanted}). It told:\n{last}")
@@ -166,11 +167,13 @@ class _Bench:
             yield _Running(process, started, trace)
             process.terminate()
             ended = time.monotonic()
-            process.communicate(timeout=20)
+            process.wait(20)
             self._note("end", time.monotonic() - ended)
         finally:
             process.kill()
-            process.communicate()
+            process.wait(20)
+            assert process.stdout is not None
+            process.stdout.close()
 
     def _held(self, app: _Running, robot: Robot, question: Path, said: Ear, heard: Ear) -> None:
         """Press, speak, let go, and interrupt the answer."""
@@ -305,7 +308,7 @@ def _measures(found: dict[str, list[float]]) -> list[Measure]:
             "key",
             "key release to its arrival",
             of("key"),
-            how="includes 40 ms in which a press would make it a repeat",
+            how="XTEST release to the state machine",
         ),
         Measure("closed", "key release to recording closed", of("closed")),
         Measure("token", "key release to first word", of("token")),

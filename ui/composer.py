@@ -171,8 +171,9 @@ class Composer(QFrame):
 
     def set_state(self, busy: bool, ready: bool) -> None:
         """``busy``: an answer is under way, so the button stops it. ``ready``: there is a model to ask."""
-        self._busy, self._ready = busy, ready
-        self._show_send()
+        if (busy, ready) != (self._busy, self._ready):  # it is told with each word
+            self._busy, self._ready = busy, ready
+            self._show_send()
 
     def send(self) -> None:
         """Ask what is there, if the model is ready for it."""

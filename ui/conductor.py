@@ -214,6 +214,8 @@ class Conductor(QObject):
         """An event of the brain's thread, in the GUI thread."""
         match event:
             case brain.Loading() | brain.Loaded() | brain.LoadFailed() | brain.Forgot():
+                if isinstance(event, brain.Loaded):
+                    self._gate.run(self.mouth.prepare)  # the first answer needn't wait for voice and speaker
                 self.told.emit(event)
                 return
             case brain.Understood(number, text, final):

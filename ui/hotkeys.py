@@ -1,9 +1,9 @@
 """Keys that work whatever window has the focus, on X11: grabbed from the server, in a thread of their own.
 
 A grab counts for one exact state of Num Lock and Caps Lock, so each key is grabbed in the four there are. A
-key that is held repeats as pairs of release and press; so does a storm of presses. `Presses` makes one press
-and one release of either. On Wayland no program may grab keys: there the desktop's own settings bind
-`aside listen`.
+key that is held repeats as pairs of release and press, but the server's map of keys says that it stays down:
+no waiting is needed to know a release. `Presses` makes one press of a storm of them. On Wayland no program
+may grab keys: there the desktop's own settings bind `aside listen`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import Any, Final
 
 from models.errors import DeviceError
 
-_REPEAT: Final = 0.04  # s: a release that is followed by a press within this was none
 _AGAIN: Final = 0.25  # s after a release before the key counts again: nobody means to press faster
 _JOIN: Final = 2.0  # s
 _NAMES: Final = {
@@ -51,12 +50,11 @@ class Presses:
 
     def __init__(self) -> None:
         self._down: dict[str, float] = {}  # since when
-        self._up: dict[str, float] = {}  # came up then, not told yet
         self._told: dict[str, float] = {}  # when the last that was told came up
 
     def press(self, key: str, now: float) -> list[Pressed]:
         """The server says that the key went down."""
-        if self._up.pop(key, None) is not None or key in self._down:
+        if key in self._down:
             return []
         if now - self._told.get(key, -1e9) < _AGAIN:
             self._told[key] = now  # still the same storm
@@ -64,25 +62,12 @@ class Presses:
         self._down[key] = now
         return [Pressed(key)]
 
-    def release(self, key: str, now: float) -> None:
-        """The server says that it came up; `due` tells whether it stays up."""
-        if key in self._down:
-            self._up[key] = now
-
-    def due(self, now: float) -> list[Released]:
-        """The releases that no press has followed."""
-        ready = [key for key, up in self._up.items() if now - up >= _REPEAT]
-        told = []
-        for key in ready:
-            up = self._up.pop(key)
-            self._told[key] = up
-            told.append(Released(key, up - self._down.pop(key)))
-        return told
-
-    @property
-    def wait(self) -> float | None:
-        """Seconds after which to ask `due`; None: when the next event comes."""
-        return _REPEAT / 2 if self._up else None
+    def release(self, key: str, now: float) -> list[Released]:
+        """It came up."""
+        if key not in self._down:
+            return []
+        self._told[key] = now
+        return [Released(key, now - self._down.pop(key))]
 
 
 def available() -> bool:
@@ -183,31 +168,27 @@ class Hotkeys:
         mask = X.ControlMask | X.Mod1Mask | X.ShiftMask | X.Mod4Mask
         start: int | None = None  # the server's time of the first event, in ms
         down: dict[int, str] = {}
-        now = 0.0
         while True:
-            timeout = presses.wait
-            ready, _, _ = select.select([self._display.fileno(), self._wake], [], [], timeout)
+            ready, _, _ = select.select([self._display.fileno(), self._wake], [], [])
             if self._wake in ready:
                 return
-            if not ready:
-                now += timeout or 0.0
             while self._display.pending_events():
                 event = self._display.next_event()
                 if event.type not in (X.KeyPress, X.KeyRelease):
                     continue
                 start = event.time if start is None else start
                 now = ((event.time - start) & 0xFFFFFFFF) / 1000
-                self._due(presses, now)
                 if event.type == X.KeyPress:
                     name = self._codes.get((event.detail, event.state & mask))
                     if name is not None:
                         down[event.detail] = name
                         for told in presses.press(name, now):
                             self._tell(told)
-                elif event.detail in down:  # the modifiers may have come up before
-                    presses.release(down[event.detail], now)
-            self._due(presses, now)
+                elif event.detail in down and not self._is_down(event.detail):
+                    for told_up in presses.release(down[event.detail], now):  # modifiers may be up already
+                        self._tell(told_up)
 
-    def _due(self, presses: Presses, now: float) -> None:
-        for told in presses.due(now):
-            self._tell(told)
+    def _is_down(self, code: int) -> bool:
+        """What the keyboard is like now; a repeated key's release is only in the events."""
+        keys = self._display.query_keymap()
+        return bool(keys[code // 8] & 1 << code % 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from PySide6.QtCore import QByteArray, QRectF, Qt
@@ -54,6 +55,11 @@ NAMES: Final = tuple(_STROKES)
 
 def render(name: str, colour: str, pixels: int) -> QPixmap:
     """An icon of ``pixels`` physical pixels."""
+    return QPixmap.fromImage(_image(name, colour, pixels))
+
+
+@cache  # pictures, which may outlive the application; pixmaps may not
+def _image(name: str, colour: str, pixels: int) -> QImage:
     svg = (
         "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' stroke='currentColor'"
         f" stroke-width='1.8' stroke-linecap='round' stroke-linejoin='round'>{_STROKES[name]}</svg>"
@@ -63,7 +69,7 @@ def render(name: str, colour: str, pixels: int) -> QPixmap:
     painter = QPainter(image)
     QSvgRenderer(QByteArray(svg.encode())).render(painter, QRectF(0, 0, pixels, pixels))
     painter.end()
-    return QPixmap.fromImage(image)
+    return image
 
 
 def icon(name: str, colour: str, faint: str = "") -> QIcon:

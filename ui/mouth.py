@@ -31,12 +31,15 @@ class Mouth:
         self._voice: Voice | None = None
         self._speaker: Speaker | None = None
         self._narrator: Narrator | None = None
+        self._closed = False
         self._turn = 0
         self._hushed = 0  # the last turn that is to be silent
 
     def prepare(self) -> None:
         """Open voice and speaker. Raises DeviceError."""
         with self._lock:
+            if self._closed:
+                return
             if self._voice is None:
                 self._voice = Voice(self._language)
             if self._speaker is None:
@@ -47,8 +50,8 @@ class Mouth:
         self.prepare()
         with self._lock:
             self._end()
-            assert self._voice is not None
-            assert self._speaker is not None
+            if self._voice is None or self._speaker is None:
+                return  # it is being closed
             if turn > self._hushed:
                 self._narrator, self._turn = (
                     Narrator(self._voice, self._speaker, partial(self._on_sound, turn)),
@@ -109,6 +112,7 @@ class Mouth:
 
     def close(self) -> None:
         """Give the speaker back and end the voice."""
+        self._closed = True
         self.hush(self._turn)
         if self._lock.acquire(timeout=_LOCK):
             self._end()

@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from typing import Final
 
 _TRIES: Final = 3
+_HEADER: Final = 44  # bytes of a WAV file without sound
 _LONGEST: Final = 120.0  # s; whoever waits has a shorter deadline and ends this process
 
 
@@ -101,6 +102,8 @@ class _Engine:
             # Speech is made in a thread of the library's; its end can come after runAndWait has returned. Now
             # and then, pyttsx3 stops an utterance because the one before still counts as being played.
             if self._finished.get(timeout=_LONGEST):
+                if os.path.getsize(request.path) <= _HEADER:  # noqa: PTH202 # nothing heavy is imported here
+                    raise RuntimeError("the end of an earlier text came late")
                 return
         raise RuntimeError("the speech engine gave up")
 

@@ -12,14 +12,17 @@ _ABBREVIATIONS: Final = frozenset((
     "inc", "u.s", "a.m", "p.m", "z.b", "d.h", "bzw", "ca", "nr",
 ))
 # fmt: on
+_EARLY: Final = 12  # letters of a first clause that is worth speaking before its sentence ends
+_CLAUSE: Final = re.compile(r""",(?=\s)|[，、](?=\S)|\s[–—](?=\s)""")
 _END: Final = re.compile(r"""[.!?…]+["'”’)\]]*(?=\s)|[。！？]+[」』”]*|\n+|[:;](?=\s)""")
 
 
 class Sentences:
-    """Collects text and gives whole sentences."""
+    """Collects text and gives whole sentences; of the first, its first clause, which is heard the sooner."""
 
     def __init__(self) -> None:
         self._held = ""
+        self._begun = False
 
     def push(self, text: str) -> list[str]:
         """The sentences that ``text`` completes."""
@@ -32,12 +35,25 @@ class Sentences:
                 found.append(part.strip())
                 start = end.end()
         self._held = self._held[start:]
+        self._begun = self._begun or bool(found)
+        if not self._begun and (clause := self._clause()):
+            found.append(clause)
+            self._begun = True
         while len(self._held) > _LONGEST:
             at = self._held.rfind(" ", 0, _LONGEST)
             at = at if at > 0 else _LONGEST
             found.append(self._held[:at].strip())
             self._held = self._held[at:].lstrip()
         return [sentence for sentence in found if sentence]
+
+    def _clause(self) -> str:
+        """The first clause, if it is long enough to be spoken alone."""
+        for end in _CLAUSE.finditer(self._held):
+            part = self._held[: end.end()]
+            if _weight(part) >= _EARLY:
+                self._held = self._held[end.end() :].lstrip()
+                return part.strip()
+        return ""
 
     def rest(self) -> str:
         """What is left at the end of the text."""

@@ -81,11 +81,9 @@ class Voice:
             self._restart()
         self._wait_until_ready(cancel)
         path = Path(self._folder.name) / "speech.wav"
-        self._send(Request(words, str(path), self._language))
-        answer = self._answer(self._deadline * (1 + len(words) / 100), cancel)
-        if isinstance(answer, Failed):
-            self._restart()  # what is left of a failed text would be in the way of the next one
-            raise DeviceError(f"The voice failed ({answer.reason}).", "The text stays as it is.")
+        request = Request(words, str(path), self._language)
+        if (failed := self._speak(request, cancel)) and (failed := self._speak(request, cancel)):
+            raise DeviceError(f"The voice failed ({failed.reason}).", "The text stays as it is.")
         try:
             samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         except (OSError, soundfile.LibsndfileError) as error:
@@ -93,6 +91,16 @@ class Voice:
         finally:
             path.unlink(missing_ok=True)
         return Sound(np.ascontiguousarray(samples[:, 0]), int(rate))
+
+    def _speak(self, request: Request, cancel: threading.Event | None) -> Failed | None:
+        """Have a text spoken; after a failure, there is a new process for the next try."""
+        self._send(request)
+        answer = self._answer(self._deadline * (1 + len(request.text) / 100), cancel)
+        if not isinstance(answer, Failed):
+            return None
+        self._restart()  # what is left of a failed text would be in the way of the next one
+        self._wait_until_ready(cancel)
+        return answer
 
     def close(self) -> None:
         """End the process."""
