@@ -23,6 +23,8 @@ from typing import Any, Final, Literal, Self, get_args
 Kind = Literal["microphone", "camera", "screen", "network"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
+FILE: Final = "usage.jsonl"
+"""The name of the log in the data folder."""
 _LARGEST: Final = 1 << 20  # bytes; then the older half of the log is dropped
 
 

@@ -69,8 +69,10 @@ def test_escape_gives_up_and_enter_takes_all(qt: QApplication, screen: VirtualSc
     with desktop(qt, tmp_path) as one:
         one.obey("screenshot")
         wait_until(lambda: frozen(one))
+        wait_until(lambda: one.window.header.lamps.on == {"screen"})
         screen.xdotool("key", "Escape")
         wait_until(lambda: not one.screens.frozen)
+        wait_until(lambda: one.window.header.lamps.on == frozenset())
         assert one.window.composer.question().empty
         one.obey("screenshot")
         one.obey("screenshot")  # a second time changes nothing

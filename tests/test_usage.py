@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from command import Aside
+
 from assistant import usage
 from assistant.usage import Kind, Usage
 
@@ -39,3 +41,12 @@ def test_the_log_stays_small(tmp_path: Path) -> None:
     uses = list(usage.read(log))
     assert len(uses) < 12_000
     assert uses[-1].name == "new"
+
+
+def test_the_command_shows_the_log(aside: Aside) -> None:
+    assert "Nothing was used yet." in aside("usage").out
+    Usage(aside.folder / "data" / "aside" / usage.FILE).open("camera", "USB \x1b[31mred").close()
+    shown = aside("usage").out
+    assert "camera" in shown
+    assert "\x1b" not in shown
+    assert '"kind": "camera"' in aside("usage", "--json").out

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QApplication
 
 from assistant.instance import Instance, Request
 from assistant.settings import Settings, SettingsFile, default_path
+from assistant.usage import FILE, Kind, Usage
 from models.errors import AsideError, DeviceError, SettingsError
 from ui import icons, theme
 from ui.archive import Archive
@@ -48,10 +49,11 @@ class Desktop:
         self.gate = Gate()
         self.choices = Choices(self.gate, file or SettingsFile(data / "settings" / "settings.json"), settings)
         self._translation = self._translated()
+        self.usage = Usage(data / FILE, lambda now: self.gate.post(lambda: self._show_lamps(now)))
         self.conductor = Conductor(self.gate)
         self.archive = Archive(self.gate, data / "history", self._complain)
         self.window = Window(self.gate, self.conductor, self.archive)
-        self.pill, self.tray, self.screens = Pill(), Tray(), Screens()
+        self.pill, self.tray, self.screens = Pill(), Tray(), Screens(self.usage)
         self.hotkeys: Hotkeys | None = None
         self.preferences = Preferences(self._pages)
         self._connect()
@@ -227,6 +229,11 @@ class Desktop:
         self.window.side.refresh()
         self.tray.set_theme(self.theme)
         self.preferences.rebuild()
+
+    def _show_lamps(self, now: frozenset[Kind]) -> None:
+        """What is in use, wherever a person may look."""
+        self.window.header.lamps.show_open(now)
+        self.tray.show_open(now)
 
     def _show_in_pill(self, event: BrainEvent) -> None:
         match event:

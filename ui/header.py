@@ -7,6 +7,7 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QToolButton, QWidget
 
 from ui import icons, theme
+from ui.lamps import Lamps
 from ui.theme import LIGHT, Theme
 
 
@@ -51,13 +52,15 @@ class Header(QFrame):
         self.row = QHBoxLayout(self)
         self.row.setContentsMargins(theme.ROOM, theme.GAP, theme.WIDE, theme.GAP)
         self.row.setSpacing(theme.GAP)
-        for widget in (self.side_button, self.title, self._progress, self._dot, self.model):
+        self.lamps = Lamps()
+        for widget in (self.side_button, self.title, self.lamps, self._progress, self._dot, self.model):
             self.row.addWidget(widget, 1 if widget is self.title else 0)
         self._show()
 
     def set_theme(self, colours: Theme) -> None:
         """Icons in the theme's colours."""
         self._theme = colours
+        self.lamps.set_theme(colours)
         self.side_button.setIcon(icons.icon("side", colours.text))
         self._show()
 

@@ -21,6 +21,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QWidget
 
+from assistant.usage import Lamp, Usage
 from models.errors import DeviceError
 from ui import theme
 from ui.composer import png
@@ -37,8 +38,10 @@ class Screens(QObject):
     """The region as PNG data, in the pixels of its screen."""
     given_up = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, usage: Usage) -> None:
         super().__init__()
+        self._usage = usage
+        self._lamp: Lamp | None = None
         self._covers: list[_Cover] = []
 
     @property
@@ -56,6 +59,7 @@ class Screens(QObject):
                 "The screen can't be captured: this desktop doesn't let programs look at it.",
                 "Take a screenshot with the desktop's own key and paste it into the question.",
             )
+        self._lamp = self._usage.open("screen")
         for screen, picture in pictures:
             cover = _Cover(screen, picture)
             cover.chosen.connect(self._choose)
@@ -71,6 +75,8 @@ class Screens(QObject):
             cover.hide()
             cover.deleteLater()
         self._covers.clear()
+        if self._lamp is not None:
+            self._lamp.close()
 
     def _choose(self, picture: QPixmap) -> None:
         self.thaw()

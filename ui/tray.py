@@ -7,7 +7,9 @@ from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QMenu, QSystemTrayIcon
 
 from assistant.turn import Phase, State
+from assistant.usage import Kind
 from ui import icons
+from ui.lamps import said
 from ui.theme import LIGHT, Theme
 
 
@@ -25,6 +27,7 @@ class Tray(QObject):
         super().__init__()
         self._theme = LIGHT
         self._phase = Phase.IDLE
+        self._open: frozenset[Kind] = frozenset()
         self.menu = QMenu()
         """What the icon offers."""
         for text, signal in (
@@ -63,6 +66,11 @@ class Tray(QObject):
         self._phase = state.phase
         self._show()
 
+    def show_open(self, now: frozenset[Kind]) -> None:
+        """What of the machine is in use."""
+        self._open = now
+        self._show()
+
     def close(self) -> None:
         """Leave the tray."""
         self._icon.hide()
@@ -77,7 +85,7 @@ class Tray(QObject):
             Phase.SPEAKING: ("speak", self._theme.good, self.tr("Aside is answering")),
         }[self._phase]
         self._icon.setIcon(icons.icon(name, colour))
-        self._icon.setToolTip(text)
+        self._icon.setToolTip("\n".join([text, *map(said, sorted(self._open))]))
 
     def _activated(self, reason: QSystemTrayIcon.ActivationReason) -> None:
         if reason == QSystemTrayIcon.ActivationReason.Trigger:

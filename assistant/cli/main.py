@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "doctor": "look at devices, libraries, model and memory, and say what is missing",
     "settings": "show and change what a person can choose",
     "models": "list, describe, build and check model packages",
+    "usage": "show when microphone, camera, screen and network were used",
     "history": "list, search, export and delete the conversations that were kept",
 }
 _EXAMPLES: Final = """examples:
@@ -115,6 +116,7 @@ def _run(command: str) -> Callable[[Sequence[str]], int]:
         "doctor": ("assistant.cli.doctor", "doctor"),
         "settings": ("assistant.cli.settings", "settings"),
         "models": ("assistant.cli.packages", "models"),
+        "usage": ("assistant.cli.usage", "usage"),
         "history": ("assistant.cli.history", "history"),
     }[command]
     with _ended_by_interrupt():
