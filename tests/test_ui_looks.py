@@ -25,8 +25,9 @@ def texts() -> set[str]:
     found: set[str] = set()
     for path in UI.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                last = node.args[-1] if node.args and node.func.attr in ("tr", "translate") else None
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
+                name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+                last = node.args[-1] if node.args and name in ("tr", "translate", "say") else None
                 if isinstance(last, ast.Constant) and isinstance(last.value, str):
                     found.add(last.value)
     return found
