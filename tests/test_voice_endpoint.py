@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from virtual_audio import espeak, similarity
 
 from assistant.media.sound import RATE, Sound, resample
-from assistant.voice.endpoint import Endpointer, Endpointing, Heard, level
+from assistant.voice.endpoint import Endpointer, Endpointing, Heard, level, trimmed
 from assistant.voice.microphone import FRAMES, FileMicrophone, listen
 
 Samples = NDArray[np.float32]
@@ -111,3 +111,17 @@ def test_a_file_stands_in_for_a_microphone(sentence: Samples, tmp_path: Path) ->
     with FileMicrophone(tmp_path / "a.wav") as microphone:
         sound = listen(microphone)
     assert similarity(sound.samples, sentence) > 0.99
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.003])
+def test_silence_at_the_ends_is_cut_but_for_a_breath(noise: float) -> None:
+    random = np.random.default_rng(1)
+    said = np.zeros(16_000 * 4, np.float32)
+    said[16_000:32_000] = 0.2 * random.standard_normal(16_000)
+    said[24_000:26_000] = 0  # a pause in the middle stays
+    said += noise * random.standard_normal(said.size).astype(np.float32)
+    kept = trimmed(said)
+    assert kept.size == round(1.6 * 16_000)
+    assert np.array_equal(kept, said[16_000 - 4800 : 32_000 + 4800])
+    assert trimmed(said[:8000]).size == 8000
+    assert trimmed(said[:0]).size == 0

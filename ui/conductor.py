@@ -18,6 +18,7 @@ from assistant import turn
 from assistant.media.sound import Sound
 from assistant.timing import Times
 from assistant.turn import Phase, State
+from assistant.voice.endpoint import trimmed
 from assistant.voice.microphone import Microphone
 from models.errors import AsideError, DeviceError
 from ui import brain
@@ -182,7 +183,8 @@ class Conductor(QObject):
                 self.problem.emit(_NOTHING)
             self._step(turn.HeardNothing(number))
         else:
-            self._step(turn.Heard(number, Question(pictures=self.companions(), sounds=(sound,))))
+            said = Sound(trimmed(sound.samples), sound.rate)
+            self._step(turn.Heard(number, Question(pictures=self.companions(), sounds=(said,))))
 
     def _not_heard(self, number: int, error: AsideError) -> None:
         self._recordings.pop(number, None)
