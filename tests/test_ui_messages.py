@@ -216,7 +216,7 @@ def test_late_news_of_a_stopped_answer_stands_under_it(qt: QApplication, tmp_pat
 def test_what_was_not_heard_is_faint() -> None:
     view = Transcript()
     answer = "One two.\nThree four. " + "x" * 2500
-    view.add_earlier(Past(-1, "why?", [], answer, ["stopped"], heard_until := answer.index("Three")))
+    view.add_earlier([Past(-1, "why?", [], answer, ["stopped"], heard_until := answer.index("Three"))])
     faint = ""
     for block in view.sheet.blocks(Message(-1, True)):
         place = block.begin()
@@ -234,7 +234,7 @@ def test_what_was_not_heard_is_faint() -> None:
 def test_exchanges_are_put_ahead_and_cut_off() -> None:
     view = Transcript()
     for n in range(6):
-        view.add_earlier(Past(-6 + n, f"q{6 - n}", [], f"a{6 - n}\n\n", ["note"], 99))
+        view.add_earlier([Past(-6 + n, f"q{6 - n}", [], f"a{6 - n}\n\n", ["note"], 99)])
     view.add_question(1, "now?")
     view.append_answer("because")
     view.add_note("late", -3)

@@ -52,6 +52,7 @@ class Desktop:
         self.usage = Usage(data / FILE, lambda now: self.gate.post(lambda: self._show_lamps(now)))
         self.conductor = Conductor(self.gate)
         self.archive = Archive(self.gate, data / "history", self._complain)
+        self.archive.apply(settings.privacy)
         self.window = Window(self.gate, self.conductor, self.archive)
         self.pill, self.tray, self.screens = Pill(), Tray(), Screens(self.usage)
         self.hotkeys: Hotkeys | None = None
@@ -100,6 +101,9 @@ class Desktop:
             before.interface.font_size,
         ):
             self.apply_theme()
+        if now.privacy != before.privacy:
+            self.archive.apply(now.privacy)
+            self.window.show_kept()
         if now.hotkeys != before.hotkeys:
             self.grab_keys()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 from PySide6.QtCore import QTimer
 
+from assistant.history.export import Exported, Format, export
 from assistant.history.media import MediaFolder
 from assistant.history.records import Conversation, Hit, NewMedia, NewTurn, ToolCall, Turn
 from assistant.history.schema import MEDIA
@@ -24,7 +26,6 @@ from ui.brain import Answered, Called, Failed, Wrote
 from ui.gate import Gate, worded
 from ui.question import Question
 
-_MOST: Final = 500  # conversations in the list
 _DAY: Final = 24 * 3600 * 1000  # ms
 
 T = TypeVar("T")
@@ -104,9 +105,11 @@ class Archive:
         """Go on with a conversation."""
         self._do(partial(self._open, number), done)
 
-    def list(self, done: Callable[[Sequence[Conversation]], None]) -> None:
-        """All conversations, the last used first."""
-        self._do(lambda history: history.conversations(_MOST), done)
+    def list(
+        self, done: Callable[[Sequence[Conversation]], None], limit: int, before: int | None = None
+    ) -> None:
+        """Conversations, the last used first; see `History.conversations`."""
+        self._do(lambda history: history.conversations(limit, before), done)
 
     def search(self, words: str, done: Callable[[Sequence[Hit]], None]) -> None:
         """Where these words were said."""
@@ -119,6 +122,28 @@ class Archive:
     def delete(self, number: int, done: Callable[[None], None]) -> None:
         """Remove a conversation, really."""
         self._do(partial(self._delete, number), done)
+
+    def export(
+        self,
+        number: int,
+        target: Path,
+        form: Format,
+        done: Callable[[Exported], Any],
+        failed: Callable[[AsideError], Any],
+    ) -> None:
+        """Write a conversation with its media into a zip file, in place of one that is there."""
+
+        def write(history: History) -> Exported:
+            with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
+                made = Path(folder) / target.name
+                exported = export(history, [number], made, [form])
+                made.replace(target)
+            return exported
+
+        def go(history: History) -> None:
+            self._gate.run(lambda: write(history), done, failed)
+
+        self._do(lambda history: history, go)
 
     def asked(
         self, turn: int, question: Question, place: int, done: Callable[[Conversation | None], None]

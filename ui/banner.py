@@ -50,9 +50,18 @@ class Banner(QFrame):
         self._dismiss.setIcon(icons.icon("close", colours.text))
         self._warning.setPixmap(icons.icon("warning", colours.bad).pixmap(theme.ICON, theme.ICON))
 
+    def say(self, text: str) -> None:
+        """Something that is no problem, for a while."""
+        self._warning.hide()
+        self._show(text, stays=False)
+
     def show_problem(self, error: AsideError, stays: bool = False) -> None:
         """Say it for a while, or until it is dismissed."""
-        self._problem.setText(str(error))
+        self._warning.show()
+        self._show(str(error), stays)
+
+    def _show(self, text: str, stays: bool) -> None:
+        self._problem.setText(text)
         self.show()
         if stays:
             self._timer.stop()

@@ -39,6 +39,17 @@ class Header(QFrame):
         self.side_button.setFixedSize(theme.BUTTON, theme.BUTTON)
         self.side_button.setToolTip(self.tr("Show or hide the list of conversations (Ctrl+B)"))
         self.side_button.setAccessibleName(self.side_button.toolTip())
+        self.menu_button = QToolButton()
+        self.menu_button.setIconSize(QSize(theme.ICON, theme.ICON))
+        self.menu_button.setFixedSize(theme.BUTTON, theme.BUTTON)
+        self.menu_button.setToolTip(self.tr("More about this conversation"))
+        self.menu_button.setAccessibleName(self.menu_button.toolTip())
+        self.menu_button.hide()
+        self.unkept = QLabel(self.tr("not kept"))
+        self.unkept.setProperty("kind", "small")
+        self.unkept.setTextFormat(Qt.TextFormat.PlainText)
+        self.unkept.setToolTip(self.tr("What is said now is gone when Aside ends. See Settings, Privacy."))
+        self.unkept.hide()
         self.model = QLabel()
         self.model.setTextFormat(Qt.TextFormat.PlainText)
         self.model.setProperty("kind", "small")
@@ -53,8 +64,10 @@ class Header(QFrame):
         self.row.setContentsMargins(theme.ROOM, theme.GAP, theme.WIDE, theme.GAP)
         self.row.setSpacing(theme.GAP)
         self.lamps = Lamps()
-        for widget in (self.side_button, self.title, self.lamps, self._progress, self._dot, self.model):
+        state = (self._progress, self._dot, self.model)
+        for widget in (self.side_button, self.title, self.unkept, self.lamps, *state):
             self.row.addWidget(widget, 1 if widget is self.title else 0)
+        self.row.addWidget(self.menu_button)
         self._show()
 
     def set_theme(self, colours: Theme) -> None:
@@ -62,6 +75,7 @@ class Header(QFrame):
         self._theme = colours
         self.lamps.set_theme(colours)
         self.side_button.setIcon(icons.icon("side", colours.text))
+        self.menu_button.setIcon(icons.icon("more", colours.text))
         self._show()
 
     def show_model(self, text: str, *, ready: bool = False, busy: bool = False) -> None:

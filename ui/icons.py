@@ -39,6 +39,8 @@ _STROKES: Final = {
     "again": "<path d='M5 12a7 7 0 1 1 2 5M5 19v-4h4'/>",
     "edit": "<path d='m5 19 .8-3.8L16.3 4.7a1.6 1.6 0 0 1 2.3 0l.7.7a1.6 1.6 0 0 1 0 2.3L8.8 18.2z"
     "M14.5 6.5l3 3'/>",
+    "export": "<path d='M12 15V4M7.5 8 12 3.5 16.5 8'/>"
+    "<path d='M5 14v4.5A1.5 1.5 0 0 0 6.5 20h11a1.5 1.5 0 0 0 1.5-1.5V14'/>",
     "picture": "<rect x='3.5' y='5' width='17' height='14' rx='2'/><circle cx='9' cy='10' r='1.5'/>"
     "<path d='m4 17 5-4 3.5 3 3.5-4.5 4.5 5'/>",
     "play": "<path d='M8 5.5v13L18.5 12z' fill='currentColor'/>",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from PySide6.QtCore import QPoint, QSize, Qt, QTimer, Signal
@@ -10,13 +11,10 @@ from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
-    QInputDialog,
     QLabel,
     QLineEdit,
     QListWidget,
     QListWidgetItem,
-    QMenu,
-    QMessageBox,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -25,9 +23,13 @@ from PySide6.QtWidgets import (
 from assistant.history.records import Conversation, Hit
 from ui import icons, theme
 from ui.archive import Archive
-from ui.theme import LIGHT, Theme
+from ui.conversation_menu import ConversationMenu
+from ui.rows import RUNS, Rows
+from ui.theme import LIGHT, Theme, Type
 
-_NUMBER: Final = Qt.ItemDataRole.UserRole
+PAGE: Final = 100  # conversations that are read at once
+_NUMBER: Final = int(Qt.ItemDataRole.UserRole)
+_TURN: Final = _NUMBER + 2
 _PAUSE: Final = 150  # ms after the last key before it searches
 
 
@@ -36,13 +38,18 @@ class Side(QFrame):
 
     opened = Signal(int)
     begun = Signal()
-    deleted = Signal(int)
+    found = Signal(int, int, str)
+    """A conversation, a turn in it (as the history counts), and the words that were searched for."""
     preferences = Signal()
 
-    def __init__(self, archive: Archive, parent: QWidget | None = None) -> None:
+    def __init__(self, archive: Archive, menu: ConversationMenu, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("side")
-        self._archive = archive
+        self._archive, self.menu = archive, menu
+        self._asked = 0  # which list or search is due; answers to earlier ones are dropped
+        self._more = False  # conversations after the last one in the list
+        self._last = 0
+        self._rows = Rows()
         self._theme = LIGHT
         self._current = 0
         name = QLabel("Aside")
@@ -71,7 +78,9 @@ class Side(QFrame):
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setUniformItemSizes(False)
         self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.list.customContextMenuRequested.connect(self._menu)
+        self.list.customContextMenuRequested.connect(self._offer)
+        self.list.setItemDelegate(self._rows)
+        self.list.verticalScrollBar().valueChanged.connect(self._scrolled)
         self.list.itemClicked.connect(self._choose)
         self.list.itemActivated.connect(self._choose)
         self.nothing = QLabel()
@@ -95,13 +104,16 @@ class Side(QFrame):
         self._timer.setInterval(_PAUSE)
         self._timer.timeout.connect(self.refresh)
         self.search.textChanged.connect(lambda _: self._timer.start())
-        for keys, act in (("Del", self._delete), ("F2", self._rename)):
+        for keys, act in (("Del", menu.delete), ("F2", menu.rename)):
             shortcut = QShortcut(QKeySequence(keys), self.list)
             shortcut.setContext(Qt.ShortcutContext.WidgetShortcut)
-            shortcut.activated.connect(act)
+            shortcut.activated.connect(partial(self._with_current, act))
+        menu.renamed.connect(self.refresh)
+        menu.deleted.connect(self.refresh)
 
-    def set_theme(self, colours: Theme) -> None:
+    def set_theme(self, colours: Theme, letters: Type) -> None:
         """Icons in the theme's colours."""
+        self._rows.set_theme(colours, letters)
         self._theme = colours
         self.new_button.setIcon(icons.icon("new", colours.text))
         self.preferences_button.setIcon(icons.icon("gear", colours.text))
@@ -118,34 +130,58 @@ class Side(QFrame):
 
     def refresh(self) -> None:
         """Ask the archive anew."""
+        self._timer.stop()
+        self._asked += 1
+        self._more = False
         words = self.search.text().strip()
         if words:
-            self._archive.search(words, self._show_hits)
+            self._archive.search(words, partial(self._show_hits, self._asked))
         else:
-            self._archive.list(self._show)
+            self._archive.list(partial(self._show, self._asked), max(PAGE, self.list.count()))
 
-    def _show(self, conversations: Sequence[Conversation]) -> None:
+    def _show(self, asked: int, conversations: Sequence[Conversation]) -> None:
+        if asked != self._asked:
+            return
+        down = self.list.verticalScrollBar().value()
         self.list.clear()
-        for one in conversations:
-            self._add(one.id, one.title or self.tr("Untitled"), "")
+        self._add_page(asked, conversations)
+        self.list.verticalScrollBar().setValue(down)
         self.nothing.setText(self.tr("Conversations are kept here, on this machine only."))
         self.nothing.setVisible(not conversations)
+
+    def _add_page(self, asked: int, conversations: Sequence[Conversation]) -> None:
+        """Some more of the list."""
+        if asked != self._asked:
+            return
+        for one in conversations:
+            self._add(one.id, one.title or self.tr("Untitled"))
+        self._last = conversations[-1].used if conversations else 0
+        self._more = len(conversations) >= PAGE
         self._mark()
 
-    def _show_hits(self, hits: Sequence[Hit]) -> None:
+    def _scrolled(self, value: int) -> None:
+        if self._more and value >= self.list.verticalScrollBar().maximum() - self.list.height():
+            self._more = False
+            self._archive.list(partial(self._add_page, self._asked), PAGE, self._last)
+
+    def _show_hits(self, asked: int, hits: Sequence[Hit]) -> None:
+        if asked != self._asked:
+            return
         self.list.clear()
-        seen: set[int] = set()
         for hit in hits:
-            if hit.conversation not in seen:
-                seen.add(hit.conversation)
-                self._add(hit.conversation, hit.title or self.tr("Untitled"), hit.text)
+            self._add(hit.conversation, hit.title or self.tr("Untitled"), hit)
         self.nothing.setText(self.tr("Nothing was found."))
         self.nothing.setVisible(not hits)
-        self._mark()
+        self.list.setCurrentRow(-1)
 
-    def _add(self, number: int, title: str, snippet: str) -> None:
+    def _add(self, number: int, title: str, hit: Hit | None = None) -> None:
         item = QListWidgetItem(title)
         item.setData(_NUMBER, number)
+        snippet = ""
+        if hit is not None and hit.turn is not None:
+            snippet = hit.text
+            item.setData(RUNS, hit.snippet)
+            item.setData(_TURN, hit.turn)
         item.setToolTip("\n".join(filter(None, (title, snippet))).replace("<", "\u2039"))
         self.list.addItem(item)
 
@@ -157,43 +193,18 @@ class Side(QFrame):
         self.list.setCurrentRow(-1)
 
     def _choose(self, item: QListWidgetItem) -> None:
-        self.opened.emit(int(item.data(_NUMBER)))
+        number, turn = int(item.data(_NUMBER)), item.data(_TURN)
+        if turn is None:
+            self.opened.emit(number)
+        else:
+            self.found.emit(number, int(turn), self.search.text().strip())
 
-    def _menu(self, place: QPoint) -> None:
-        if self.list.itemAt(place) is None:
-            return
-        menu = QMenu(self)
-        menu.addAction(self.tr("Rename …"), self._rename)
-        menu.addAction(icons.icon("delete", self._theme.text), self.tr("Delete …"), self._delete)
-        menu.exec(self.list.mapToGlobal(place))
-        menu.deleteLater()
+    def _offer(self, place: QPoint) -> None:
+        item = self.list.itemAt(place)
+        if item is not None:
+            self.menu.show(self.list.viewport().mapToGlobal(place), int(item.data(_NUMBER)), item.text())
 
-    def _rename(self) -> None:
-        if self.list.currentRow() < 0:
-            return
-        item = self.list.currentItem()
-        title, given = QInputDialog.getText(
-            self, self.tr("Rename"), self.tr("Title"), QLineEdit.EchoMode.Normal, item.text()
-        )
-        if given and title.strip():
-            self._archive.rename(int(item.data(_NUMBER)), title.strip(), lambda _: self.refresh())
-
-    def _delete(self) -> None:
-        if self.list.currentRow() < 0:
-            return
-        item = self.list.currentItem()
-        box = QMessageBox(self)
-        box.setTextFormat(Qt.TextFormat.PlainText)
-        box.setWindowTitle(self.tr("Delete"))
-        box.setText(self.tr("Delete this conversation with its pictures and recordings?"))
-        box.setInformativeText(item.text())
-        box.setStandardButtons(QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.Cancel)
-        box.setDefaultButton(QMessageBox.StandardButton.Cancel)
-        if box.exec() == QMessageBox.StandardButton.Yes:
-            number = int(item.data(_NUMBER))
-            self._archive.delete(number, lambda _: self._deleted(number))
-        box.deleteLater()
-
-    def _deleted(self, number: int) -> None:
-        self.deleted.emit(number)
-        self.refresh()
+    def _with_current(self, act: Callable[[int, str], None]) -> None:
+        if self.list.currentRow() >= 0:
+            item = self.list.currentItem()
+            act(int(item.data(_NUMBER)), item.text())

@@ -71,7 +71,7 @@ class Talk(QObject):
         self.exchanges: list[Exchange] = []
         self._replaced: int | None = None  # the exchange in whose place the next question comes
         self._filling = 0  # which filling of the transcript is under way
-        self._target: tuple[int, bool] | None = None
+        self._target: tuple[int | None, str] = None, ""  # a turn of the history to show, and words in it
         self._spoken = 0, 0  # a turn in which the answer of another is spoken again
         transcript.wanted.connect(self.do)
         transcript.opened.connect(self.open_medium)
@@ -94,10 +94,10 @@ class Talk(QObject):
         self._clear()
         self.titled.emit(None)
 
-    def open(self, number: int) -> None:
-        """Go on with a conversation that was kept."""
+    def open(self, number: int, turn: int | None = None, words: str = "") -> None:
+        """Go on with a conversation that was kept, and show where words were found, in a turn of it."""
         self._conductor.stop()
-        self._archive.open(number, self._opened)
+        self._archive.open(number, partial(self._opened, turn, words))
 
     def stop_editing(self) -> None:
         """The next question follows the last one, as usual."""
@@ -144,7 +144,7 @@ class Talk(QObject):
 
     def _clear(self) -> None:
         self._filling += 1
-        self._target = None
+        self._target = None, ""
         self.exchanges = []
         self.stop_editing()
         self._transcript.reset()
@@ -177,8 +177,9 @@ class Talk(QObject):
         elif number - len(question.pictures) < len(question.sounds):
             self._conductor.play(question.sounds[number - len(question.pictures)])
 
-    def _opened(self, opened: Opened) -> None:
+    def _opened(self, turn: int | None, words: str, opened: Opened) -> None:
         self._clear()
+        self._target = turn, words
         for place, kept in enumerate(opened.exchanges):
             words = kept.asked.transcript or kept.asked.text
             answer = [] if kept.reply is None else [kept.reply.text]
@@ -208,17 +209,20 @@ class Talk(QObject):
         def show(drawn: list[list[Thumb]]) -> None:
             if filling != self._filling:
                 return
-            for one, small in zip(reversed(chunk), reversed(drawn), strict=True):
-                if self._place(one.turn) is not None:
-                    self._show_kept(one, small)
+            there = [(o, s) for o, s in zip(chunk, drawn, strict=True) if self._place(o.turn) is not None]
+            self._transcript.add_earlier([_past(one, small) for one, small in there])
+            for one, _ in there:
+                self._show_target(one)
             self._fill(filling, left[: -len(chunk)])
 
         self._gate.run(read, show, self.problem.emit)
 
-    def _show_kept(self, one: Exchange, small: list[Thumb]) -> None:
-        answer, reply = "".join(one.answer), None if one.kept is None else one.kept.reply
-        heard = heard_length(answer, reply)
-        self._transcript.add_earlier(Past(one.turn, one.words, small, answer, notes_of(reply), heard))
+    def _show_target(self, one: Exchange) -> None:
+        turn, words = self._target
+        if turn is None or one.kept is None:
+            return
+        if turn in (one.kept.asked.id, None if one.kept.reply is None else one.kept.reply.id):
+            self._transcript.show_found(Message(one.turn, turn != one.kept.asked.id), words)
 
     def _asked(self, turn: int, question: Question) -> None:
         place = self._replaced
@@ -273,6 +277,11 @@ class Talk(QObject):
         number, turn = self._spoken
         live = turn if state.turn == number else state.turn
         self._transcript.live = 0 if state.phase is Phase.IDLE else live
+
+
+def _past(one: Exchange, small: list[Thumb]) -> Past:
+    answer, reply = "".join(one.answer), None if one.kept is None else one.kept.reply
+    return Past(one.turn, one.words, small, answer, notes_of(reply), heard_length(answer, reply))
 
 
 def heard_length(answer: str, reply: Turn | None) -> int:

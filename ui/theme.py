@@ -35,6 +35,7 @@ class Theme:
     on_accent: str
     tint: str
     hover: str
+    found: str
     good: str
     warm: str
     bad: str
@@ -77,6 +78,7 @@ LIGHT: Final = Theme(
     on_accent="#ffffff",
     tint="#edf1fd",
     hover="#e7eaf1",
+    found="#ffe8a3",
     good="#1c7d4d",
     warm="#a15c00",
     bad="#b3261e",
@@ -93,6 +95,7 @@ DARK: Final = Theme(
     on_accent="#101828",
     tint="#232b40",
     hover="#2a2f3b",
+    found="#5c4a14",
     good="#5fc992",
     warm="#e6b05c",
     bad="#ff8a80",

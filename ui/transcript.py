@@ -22,10 +22,12 @@ from PySide6.QtGui import (
     QPen,
     QResizeEvent,
     QTextBlock,
+    QTextCursor,
 )
 from PySide6.QtWidgets import QFrame, QMenu, QTextEdit, QWidget
 
 from ui import icons, theme
+from ui.finder import Finder
 from ui.message_bar import ICONS, Act, MessageBar, acts, wording
 from ui.sheet import Chip, Message, Sheet, is_continued
 from ui.theme import LIGHT, Theme, Type
@@ -73,6 +75,7 @@ class Transcript(QTextEdit):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._theme = LIGHT
         self.sheet = Sheet(self.document())
+        self.finder = Finder(self, self.sheet)
         self.live = 0
         """The turn whose answer is being written or spoken; 0: none."""
         self._focus: Message | None = None
@@ -98,6 +101,7 @@ class Transcript(QTextEdit):
         self._wide.clear()
         self.sheet.set_theme(colours, letters, self.font())
         self.bar.set_theme(colours)
+        self.finder.set_theme(colours)
         for (turn, number), seconds in self._sounds.items():
             self.sheet.replace_chip(self.sheet.chip_name(turn, number), self._chip(seconds).image)
         self.viewport().update()
@@ -108,6 +112,7 @@ class Transcript(QTextEdit):
         self._pending.clear()
         self._wide.clear()
         self._sounds.clear()
+        self.finder.end()
         self.focus_message(None)
         self._show_bar(None)
         self.sheet.reset()
@@ -119,13 +124,17 @@ class Transcript(QTextEdit):
         self.sheet.add(turn, text)
         self._to_end()
 
-    def add_earlier(self, one: Past) -> None:
-        """An exchange ahead of all others; what is seen stays where it is."""
+    def add_earlier(self, exchanges: Sequence[Past]) -> None:
+        """Exchanges ahead of all others; what is seen stays where it is."""
         before = self.document().size().height()
-        self.sheet.add(one.turn, one.words, self._chips(one.turn, one.small), first=True)
-        self.sheet.finish(one.turn, one.answer, one.notes)
-        if one.heard < len(one.answer):
-            self.sheet.set_heard(one.turn, one.heard)
+        cursor = QTextCursor(self.document())
+        cursor.beginEditBlock()  # laid out once
+        for one in reversed(exchanges):
+            self.sheet.add(one.turn, one.words, self._chips(one.turn, one.small), first=True)
+            self.sheet.finish(one.turn, one.answer, one.notes)
+            if one.heard < len(one.answer):
+                self.sheet.set_heard(one.turn, one.heard)
+        cursor.endEditBlock()
         if not self._follow:
             bar = self.verticalScrollBar()
             bar.setValue(bar.value() + round(self.document().size().height() - before))
@@ -177,6 +186,12 @@ class Transcript(QTextEdit):
         if place is not None:
             bar = self.verticalScrollBar()
             bar.setValue(bar.value() + round(place.top()) - theme.HUGE)
+
+    def show_found(self, message: Message, words: str) -> None:
+        """Show where words stand in a message; `Finder.go` goes on from there."""
+        self._follow = False
+        if not self.finder.begin(message, words):
+            self.reveal(message)
 
     def place(self, message: Message) -> QRectF | None:
         """Where a message is, in the viewport's coordinates."""

@@ -25,6 +25,7 @@ from ui.banner import Banner, Editing
 from ui.brain import BrainEvent
 from ui.composer import Composer
 from ui.conductor import Conductor
+from ui.conversation_menu import ConversationMenu
 from ui.empty_page import EmptyPage
 from ui.gate import Gate
 from ui.header import Header
@@ -55,7 +56,8 @@ class Window(QMainWindow):
         self.setMinimumSize(560, 420)
         self._conductor, self._archive = conductor, archive
         self._ready = False
-        self.side = Side(archive)
+        self.menu = ConversationMenu(archive, self)
+        self.side = Side(archive, self.menu)
         self.transcript = Transcript()
         self.composer = Composer(gate)
         self.header, self.empty, self.banner, self.editing = Header(), EmptyPage(), Banner(), Editing()
@@ -71,7 +73,8 @@ class Window(QMainWindow):
         """Colours and sizes of everything in the window."""
         self.transcript.set_theme(colours, letters)
         self.composer.set_theme(colours)
-        self.side.set_theme(colours)
+        self.side.set_theme(colours, letters)
+        self.menu.set_theme(colours)
         self.header.set_theme(colours)
         self.banner.set_theme(colours)
         self.editing.set_theme(colours)
@@ -148,7 +151,13 @@ class Window(QMainWindow):
     def _connect(self) -> None:
         self.side.begun.connect(self.begin)
         self.side.opened.connect(self.open)
-        self.side.deleted.connect(self._conversation_deleted)
+        self.side.found.connect(self.talk.open)
+        self.menu.deleted.connect(self._conversation_deleted)
+        self.menu.renamed.connect(self._renamed)
+        self.menu.said.connect(self.banner.say)
+        self.menu.problem.connect(self.show_problem)
+        self.header.menu_button.clicked.connect(self._show_menu)
+        self._archive.changed = self.side.refresh
         self.header.side_button.clicked.connect(self._toggle_side)
         self.empty.chosen.connect(self._ask_example)
         self.side.preferences.connect(self.preferences)
@@ -161,7 +170,7 @@ class Window(QMainWindow):
         self._conductor.told.connect(self._show_told)
         self._conductor.problem.connect(self.show_problem)
         self.talk.titled.connect(self._show_title)
-        self.talk.begun.connect(lambda: self._pages.setCurrentIndex(1))
+        self.talk.begun.connect(self._show_talk)
         self.talk.edited.connect(self._show_edited)
         self.talk.problem.connect(self.show_problem)
         self.talk.show_picture = self.viewer.show_picture
@@ -178,6 +187,8 @@ class Window(QMainWindow):
             ("Ctrl+Shift+C", self.talk.copy_answer),
             ("Alt+Up", lambda: self.transcript.go(-1)),
             ("Alt+Down", lambda: self.transcript.go(1)),
+            ("F3", lambda: self.transcript.finder.go(1)),
+            ("Shift+F3", lambda: self.transcript.finder.go(-1)),
             ("Esc", self._escape),
             ("Ctrl+W", self.close),
         ):
@@ -206,6 +217,25 @@ class Window(QMainWindow):
             self.side.set_current(conversation.id)
             self.side.refresh()
         self._pages.setCurrentIndex(0 if self.talk.empty else 1)
+        self.show_kept()
+
+    def show_kept(self) -> None:
+        """Whether what is said is kept."""
+        self.header.unkept.setVisible(not self._archive.keeps)
+        self.header.menu_button.setVisible(not self.talk.empty)
+
+    def _show_menu(self) -> None:
+        button = self.header.menu_button
+        place = button.mapToGlobal(button.rect().bottomRight())
+        self.menu.show(place, self.side.current, self.header.title.text(), self.talk.copy_all)
+
+    def _renamed(self, conversation: Conversation) -> None:
+        if conversation.id == self.side.current:
+            self.header.title.setText(conversation.title)
+
+    def _show_talk(self) -> None:
+        self._pages.setCurrentIndex(1)
+        self.header.menu_button.show()
 
     def _show_edited(self, question: Question | None) -> None:
         self.editing.setVisible(question is not None)

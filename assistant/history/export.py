@@ -9,10 +9,10 @@ import secrets
 import shutil
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from assistant.history.faults import explained
 from assistant.history.media import make_folder
@@ -21,6 +21,7 @@ from assistant.history.store import History
 from models.errors import HistoryError
 
 FORMAT: Final = 1
+Format = Literal["md", "json"]
 _FENCE: Final = re.compile(
     r"(`{3,}(?=[^`]*$)|~{3,})(.*)"
 )  # indented, it could belong to a list and end with it
@@ -37,7 +38,12 @@ class Exported:
     problems: tuple[str, ...]
 
 
-def export(history: History, conversations: Sequence[int], target: Path) -> Exported:
+def export(
+    history: History,
+    conversations: Sequence[int],
+    target: Path,
+    formats: Collection[Format] = ("md", "json"),
+) -> Exported:
     """Write ``conversation-ID.md`` and ``.json`` for each, and ``media``, into a new folder or ``.zip`` file.
 
     All or nothing: it is written beside the target and renamed. Raises HistoryError.
@@ -51,7 +57,7 @@ def export(history: History, conversations: Sequence[int], target: Path) -> Expo
         make_folder(fresh)
         archive = fresh.with_name(fresh.name + ".zip")
         try:
-            done = _write(history, conversations, fresh)
+            done = _write(history, conversations, fresh, formats)
             if target.suffix.lower() == ".zip":
                 _zip(fresh, archive)
                 archive.replace(target)
@@ -63,7 +69,9 @@ def export(history: History, conversations: Sequence[int], target: Path) -> Expo
     return done
 
 
-def _write(history: History, conversations: Sequence[int], folder: Path) -> Exported:
+def _write(
+    history: History, conversations: Sequence[int], folder: Path, formats: Collection[Format]
+) -> Exported:
     media: set[str] = set()
     problems: dict[str, str] = {}
     for number in dict.fromkeys(conversations):
@@ -78,9 +86,11 @@ def _write(history: History, conversations: Sequence[int], folder: Path) -> Expo
                 media.add(one.file_name)
             except HistoryError as error:
                 problems[one.file_name] = str(error)
-        text = json.dumps(as_object(conversation, turns), ensure_ascii=False, indent=2)
-        _put(folder / f"conversation-{number}.json", text + "\n")
-        _put(folder / f"conversation-{number}.md", markdown(conversation, turns))
+        if "json" in formats:
+            text = json.dumps(as_object(conversation, turns), ensure_ascii=False, indent=2)
+            _put(folder / f"conversation-{number}.json", text + "\n")
+        if "md" in formats:
+            _put(folder / f"conversation-{number}.md", markdown(conversation, turns))
     return Exported(len(set(conversations)), len(media), tuple(problems.values()))
 
 
