@@ -32,7 +32,7 @@ from ui.sheet import Message
 from ui.thumbs import Thumb, kept_question, kept_segments, thumbs
 from ui.transcript import Past, Transcript
 
-_CHUNK: Final = 1  # exchanges put into the transcript at once: between two, the window answers
+_CHUNK: Final = 3  # exchanges put into the transcript at once: between two chunks, the window answers
 
 
 @dataclass
