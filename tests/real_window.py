@@ -63,6 +63,7 @@ def desktop(
     qt: QApplication, folder: Path, settings: Settings = LIGHT, file: SettingsFile | None = None
 ) -> Iterator[app.Desktop]:
     """The whole application; afterwards, no thread and no process of it may be left."""
+    resource_tracker.ensure_running()  # Python's own, which stays
     threads, processes = set(threading.enumerate()), set(psutil.Process().children(recursive=True))
     with app.Desktop(qt, settings, folder, file) as one:
         one.show()

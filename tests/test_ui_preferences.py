@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLineEdit, QWidget
+from command import ROOT
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, QMessageBox, QWidget
 from real_window import desktop, wait_until
+from virtual_audio import VirtualAudio, espeak
 from virtual_screen import VirtualScreen
 
+from assistant.history.store import History
+from assistant.media import sound
 from assistant.settings import SettingsFile
+from assistant.tools.toolbox import Toolbox
 from ui import theme
 from ui.app import Desktop
 from ui.form import Page
+from ui.hotkeys import Hotkeys
+from ui.preferences_hotkeys import HotkeysPage
 from ui.preferences_look import LookPage
+from ui.preferences_model import ModelPage
+from ui.preferences_privacy import PrivacyPage
+from ui.preferences_tools import ToolsPage
+from ui.question import Question
 
 START = {"interface.language": "en", "interface.theme": "light"}
 
@@ -118,7 +135,190 @@ def test_every_control_has_a_name_and_the_keyboard_opens_and_closes(
             assert isinstance(page, Page)
             one.preferences.list.setCurrentRow(place)
             for control in page.findChildren(QWidget):
-                if isinstance(control, QAbstractButton):
+                if isinstance(control, QAbstractButton) and not control.objectName().startswith("qt_"):
                     assert control.accessibleName() or control.text(), control
                 if isinstance(control, QLineEdit):
                     assert control.accessibleName(), control
+
+
+def test_a_hotkey_is_taken_by_pressing_it(qt: QApplication, screen: VirtualScreen, tmp_path: Path) -> None:
+    with opened(qt, tmp_path) as (one, file):
+        one.grab_keys()
+        page = one.preferences.turn_to(HotkeysPage)
+        assert isinstance(page, HotkeysPage)
+        talk, camera = page.fields["talk"], page.fields["camera"]
+        focus(talk)
+        screen.xdotool("key", "space")
+        wait_until(lambda: one.hotkeys is None)  # ours are given back meanwhile
+        screen.xdotool("key", "ctrl+alt+k")
+        wait_until(lambda: kept(file, "hotkeys.talk") == "Ctrl+Alt+K")
+        wait_until(lambda: one.hotkeys is not None and not one.hotkeys.taken)
+        assert talk.text() == "Ctrl + Alt + K"
+
+        focus(camera)
+        screen.xdotool("key", "space")
+        wait_until(lambda: "Press" in camera.text())
+        screen.xdotool("key", "ctrl+alt+k")
+        wait_until(lambda: "hotkeys.talk" in page.rows["hotkeys.camera"].problem)
+        assert camera.text() == "–"
+        screen.xdotool("key", "space")
+        wait_until(lambda: "Press" in camera.text())
+        screen.xdotool("key", "a")
+        wait_until(lambda: "nobody could type" in page.rows["hotkeys.camera"].problem)
+        screen.xdotool("key", "space")
+        wait_until(lambda: "Press" in camera.text())
+        screen.xdotool("key", "Escape")
+        wait_until(lambda: camera.text() == "–")
+        assert one.preferences.isVisible()
+
+        with contextlib.closing(Hotkeys({"": "Super+F7"}, lambda _: None)):  # another program's
+            screen.xdotool("key", "space")
+            wait_until(lambda: "Press" in camera.text())
+            screen.xdotool("key", "super+F7")
+            wait_until(lambda: "Super+F7" in page.rows["hotkeys.camera"].problem)
+        assert not kept(file, "hotkeys.camera")
+
+        focus(talk)
+        screen.xdotool("key", "space")
+        wait_until(lambda: "Press" in talk.text())
+        screen.xdotool("key", "BackSpace")
+        wait_until(lambda: kept(file, "hotkeys.talk") == "")
+        assert talk.text() == "–"
+
+
+def test_another_model_is_loaded_at_once_and_a_bad_one_is_not_kept(
+    qt: QApplication, tmp_path: Path, small_model: Path
+) -> None:
+    with opened(qt, tmp_path) as (one, file):
+        one.load_model()
+        wait_until(lambda: one.model.ready)
+        page = one.preferences.turn_to(ModelPage)
+        assert isinstance(page, ModelPage)
+        wait_until(lambda: any("600 English words" in label.text() for label in page.findChildren(QLabel)))
+        one.window.composer.text.setPlainText("hello")
+        one.window.composer.send()
+        wait_until(lambda: one.model.usual is not None)
+        assert "tokens a second" in "".join(label.text() for label in page.findChildren(QLabel))
+
+        page.choose(str(tmp_path / "missing"))
+        wait_until(lambda: "missing" in page.rows["model.package"].problem)
+        assert one.window.ready
+
+        broken = tmp_path / "broken"
+        shutil.copytree(small_model, broken)
+        graph = next(broken.glob("*text.onnx"))
+        graph.write_bytes(graph.read_bytes()[:-200] + bytes(200))
+        file.change({"model.package": str(broken)})  # as the command line may
+        wait_until(one.window.banner.isVisible)
+        wait_until(lambda: one.window.ready and one.model.name == "nano")
+        wait_until(lambda: kept(file, "model.package") == "nano")
+
+        page.choose(str(small_model))
+        wait_until(lambda: one.model.ready and one.model.name == small_model.name)
+        assert kept(file, "model.package") == str(small_model)
+        wait_until(lambda: "hello" in one.window.transcript.toPlainText())  # the conversation goes on
+        page.package.picked.emit("nano")
+        wait_until(lambda: one.model.ready and one.model.name == "nano")
+        assert kept(file, "model.package") == "nano"
+
+
+def test_wiping_leaves_nothing_and_the_log_can_be_read(qt: QApplication, tmp_path: Path) -> None:
+    with opened(qt, tmp_path) as (one, file):
+        for place in range(2):
+            one.archive.asked(place, Question(f"question {place}"), place, lambda _: None)
+        one.usage.open("microphone", "USB Audio").close()
+        page = one.preferences.turn_to(PrivacyPage)
+        assert isinstance(page, PrivacyPage)
+        wait_until(lambda: page.table.rowCount() == 1)
+        cells = [page.table.item(0, column) for column in (0, 1)]
+        assert [cell.text() for cell in cells if cell] == ["Microphone", "USB Audio"]
+        said: list[str] = []
+
+        def answer() -> None:
+            box = QApplication.activeModalWidget()
+            assert isinstance(box, QMessageBox)
+            said.append(box.text() + box.informativeText())
+            button = "Cancel" if len(said) == 1 else "Delete everything"
+            next(b for b in box.buttons() if b.text() == button).click()
+
+        QTimer.singleShot(200, answer)
+        page.wipe_button.click()
+        assert "Delete all conversations, pictures and recordings" in said[0]
+        assert str(tmp_path / "data/history") in said[0]
+        assert page.table.rowCount() == 1
+        QTimer.singleShot(200, answer)
+        page.wipe_button.click()
+        wait_until(lambda: page.table.rowCount() == 0)
+        assert not (tmp_path / "data/usage.jsonl").exists()
+        wait_until(lambda: one.window.side.list.count() == 0)
+        page.keep.click()
+        wait_until(lambda: kept(file, "privacy.keep_history") is False)
+    with History(tmp_path / "data/history") as history:
+        assert not history.conversations()
+
+
+def test_tools_run_without_asking_only_where_somebody_said_so(qt: QApplication, tmp_path: Path) -> None:
+    with opened(qt, tmp_path, tools__without_asking=["calculate"]) as (one, file):
+        page = one.preferences.turn_to(ToolsPage)
+        assert isinstance(page, ToolsPage)
+        page.unasked["add_note"].click()
+        page.unasked["set_timer"].click()
+        wait_until(lambda: "add_note" in kept(file, "tools.without_asking"))
+        wait_until(lambda: kept(file, "tools.without_asking") == ["set_timer", "calculate", "add_note"])
+        page.weather.setText(str(tmp_path / "weather.json"))
+        page.weather.editingFinished.emit()
+        wait_until(lambda: kept(file, "tools.weather_file") == str(tmp_path / "weather.json"))
+        toolbox = Toolbox.in_folder(tmp_path)
+        effects = {name for name, tool in toolbox._tools.items() if tool.intent is not None}
+        assert set(page.unasked) == effects
+
+
+def test_a_full_disk_is_said_and_the_file_stays(qt: QApplication, tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a file system can't be mounted here")
+    try:
+        file = SettingsFile(folder / "config" / "settings.json")
+        settings = file.change(START)
+        with desktop(qt, tmp_path / "data", settings, file) as one:
+            one.open_preferences()
+            page = one.preferences.turn_to(LookPage)
+            assert isinstance(page, LookPage)
+            before = file.path.read_bytes()
+            with suppress(OSError), (folder / "filler").open("wb", buffering=0) as filler:
+                while True:
+                    filler.write(bytes(4096))
+            page.theme.button("dark").click()
+            wait_until(lambda: "full" in page.rows["interface.theme"].problem)
+            assert page.theme.button("light").isChecked()
+            assert one.theme is theme.LIGHT
+            assert file.path.read_bytes() == before
+            (folder / "filler").unlink()
+            page.theme.button("dark").click()
+            wait_until(lambda: one.theme is theme.DARK)
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_the_microphone_is_tried_out_and_closed(
+    screen: VirtualScreen, audio_server: VirtualAudio, tmp_path: Path
+) -> None:
+    """In a process of its own, because PortAudio looks for devices once."""
+    espeak("One two three four five six seven eight nine ten.", tmp_path / "said.wav")
+    child = subprocess.Popen(
+        [sys.executable, Path(__file__).parent / "sound_page.py", str(tmp_path)],
+        env=audio_server.environment | {"DISPLAY": screen.display, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    with child, audio_server.recorded_speaker() as heard:
+        assert child.stdout.readline().strip() == "open"
+        with audio_server.spoken_into_microphone(tmp_path / "said.wav"):
+            assert child.stdout.readline().strip() == "heard"
+        assert child.stdout.readline().strip() == "closed"
+        assert child.stdout.readline().strip() == "played"
+    assert child.returncode == 0
+    assert np.abs(sound.load(heard).samples).max() > 0.05

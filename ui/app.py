@@ -13,21 +13,30 @@ from PySide6.QtCore import QCoreApplication, QLocale, QSocketNotifier, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
+from assistant import packages
 from assistant.instance import Instance, Request
-from assistant.settings import Settings, SettingsFile, default_path
+from assistant.settings import Model, Settings, SettingsFile, default_path
 from assistant.usage import FILE, Kind, Usage
+from assistant.voice.microphone import Microphone
 from models.errors import AsideError, DeviceError, SettingsError
+from models.package import embedded
 from ui import icons, theme
 from ui.archive import Archive
-from ui.brain import BrainEvent, Called, Failed, Wrote
+from ui.brain import BrainEvent, Called, Failed, Loaded, LoadFailed, Wrote
 from ui.choices import Choices
 from ui.conductor import Conductor
 from ui.form import Page
 from ui.gate import Gate
 from ui.hotkeys import Hotkeys, Pressed, Released, available
+from ui.model_state import ModelState
 from ui.pill import Pill
 from ui.preferences import Preferences
+from ui.preferences_hotkeys import HotkeysPage
 from ui.preferences_look import LookPage
+from ui.preferences_model import ModelPage
+from ui.preferences_privacy import PrivacyPage
+from ui.preferences_sound import SoundPage
+from ui.preferences_tools import ToolsPage
 from ui.screen import Screens
 from ui.theme import Theme, Type
 from ui.trace import tracing
@@ -50,9 +59,14 @@ class Desktop:
         self.choices = Choices(self.gate, file or SettingsFile(data / "settings" / "settings.json"), settings)
         self._translation = self._translated()
         self.usage = Usage(data / FILE, lambda now: self.gate.post(lambda: self._show_lamps(now)))
-        self.conductor = Conductor(self.gate)
+        self.conductor = Conductor(self.gate, self._open_microphone)
+        self.conductor.mouth.choose(settings.sound.speaker, settings.sound.voice)
         self.archive = Archive(self.gate, data / "history", self._complain)
         self.archive.apply(settings.privacy)
+        self.model = ModelState(self.conductor)
+        self._asked_for: Model | None = None  # the choice of a model that was loaded last
+        self._good: Model | None = None  # the last one that could be
+        self._data = data
         self.window = Window(self.gate, self.conductor, self.archive)
         self.pill, self.tray, self.screens = Pill(), Tray(), Screens(self.usage)
         self.hotkeys: Hotkeys | None = None
@@ -106,6 +120,37 @@ class Desktop:
             self.window.show_kept()
         if now.hotkeys != before.hotkeys:
             self.grab_keys()
+        if now.sound != before.sound:
+            self.conductor.mouth.choose(now.sound.speaker, now.sound.voice)
+        if now.model != before.model:
+            self.load_model()
+
+    def load_model(self) -> None:
+        """The model of the settings, in place of the present one; nano if there is none of that name."""
+        wanted = self.settings.model
+        if wanted == self._asked_for:
+            return
+        self._asked_for = wanted
+        try:
+            path = packages.find_package(wanted.package)
+        except AsideError as error:
+            self.window.show_problem(error, stays=True)
+            self.conductor.brain.load(embedded(), "nano")
+        else:
+            self.conductor.brain.load(path, Path(wanted.package).name, wanted.adapter or None)
+
+    def _model_told(self, event: BrainEvent) -> None:
+        """A model that can't be loaded isn't the choice any more; the conversation goes on with another."""
+        match event:
+            case Loaded():
+                if self._good is not None and self.window.side.current:
+                    self.window.open(self.window.side.current)
+                self._good = self._asked_for
+            case LoadFailed() if self._good is not None and self._asked_for != self._good:
+                self._asked_for = self._good  # the brain has gone back to it by itself
+                self.choices.change(
+                    {"model.package": self._good.package, "model.adapter": self._good.adapter}
+                )
 
     def open_preferences(self) -> None:
         """The window of settings to the front."""
@@ -191,6 +236,7 @@ class Desktop:
         conductor.understood.connect(lambda _, text: pill.show_question(text))
         conductor.told.connect(self._show_in_pill)
         conductor.problem.connect(lambda error: pill.show_note(str(error)))
+        conductor.told.connect(self._model_told)
         conductor.companions = self.window.composer.take_media
         pill.stopped.connect(conductor.stop)
         pill.opened.connect(self.show)
@@ -207,12 +253,30 @@ class Desktop:
         self.window.closed.connect(self._window_closed)
         self.screens.chosen.connect(self._captured)
 
-    def _pages(self) -> list[tuple[str, str, Page]]:
-        """The pages of the settings, in the language of now."""
-        say = QCoreApplication.translate
+    def _open_microphone(self) -> Microphone:
+        """The one of the settings; called by a thread of the gate."""
+        return Microphone(self.settings.sound.microphone or None)
+
+    def _pages(self) -> list[tuple[str, Page]]:
+        """The pages of the settings with their icons, in the language of now."""
+        privacy = PrivacyPage(self.choices, self.gate, self.archive, self._data)
+        privacy.wiped.connect(self.window.begin)
+        privacy.wiped.connect(self.window.side.refresh)
         return [
-            ("look", say("Preferences", "Look"), LookPage(self.choices)),
+            ("speak", SoundPage(self.choices, self.gate, self.usage)),
+            ("keyboard", HotkeysPage(self.choices, self.gate, self._pause_keys)),
+            ("model", ModelPage(self.choices, self.gate, self.model)),
+            ("look", LookPage(self.choices)),
+            ("privacy", privacy),
+            ("tools", ToolsPage(self.choices)),
         ]
+
+    def _pause_keys(self, pause: bool) -> None:
+        """While a field of the settings waits for keys, ours don't act."""
+        if pause:
+            self.release_keys()
+        else:
+            self.grab_keys()
 
     def _translated(self) -> Translation:
         """The language of the settings, from here on."""
@@ -314,9 +378,18 @@ def application() -> QApplication:
 
 
 def run(
-    place: Instance, package: Path, name: str, data: Path, *, hidden: bool = False, trace: Path | None = None
+    place: Instance,
+    package: Path | None,
+    name: str,
+    data: Path,
+    *,
+    hidden: bool = False,
+    trace: Path | None = None,
 ) -> int:
-    """Show the window until the person ends it; returns the exit code. ``trace`` is for `ui.trace`."""
+    """Show the window until the person ends it; returns the exit code.
+
+    ``package``, called ``name``, is in place of the one in the settings; ``trace`` is for `ui.trace`.
+    """
     file = SettingsFile(default_path())
     loaded = file.load()
     qt = application()
@@ -332,7 +405,10 @@ def run(
             if loaded.remarks:
                 desktop.window.show_problem(SettingsError(" ".join(loaded.remarks)), stays=True)
             desktop.grab_keys()
-            desktop.conductor.brain.load(package, name)
+            if package is None:
+                desktop.load_model()
+            else:
+                desktop.conductor.brain.load(package, name)
             return qt.exec()
     finally:
         signals.close()

@@ -145,6 +145,10 @@ class Archive:
 
         self._do(lambda history: history, go)
 
+    def wipe(self, done: Callable[[None], None]) -> None:
+        """Remove all conversations, really."""
+        self._do(self._wipe, done)
+
     def asked(
         self, turn: int, question: Question, place: int, done: Callable[[Conversation | None], None]
     ) -> None:
@@ -264,6 +268,10 @@ class Archive:
 
         if days:
             self._do(delete, tell)
+
+    def _wipe(self, history: History) -> None:
+        history.wipe()
+        self._set_current(None, [])
 
     def _shut(self) -> None:
         for kept in self._keeping.values():

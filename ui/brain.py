@@ -116,6 +116,15 @@ class Understood:
 
 
 @dataclass(frozen=True)
+class _Model:
+    """A package that is loaded, and a user's own adapter of it."""
+
+    path: Path
+    name: str
+    adapter: str | None
+
+
+@dataclass(frozen=True)
 class Forgot:
     """Of a conversation that was opened, the first ``exchanges`` don't fit into the model's context."""
 
@@ -141,7 +150,7 @@ class Brain:
         self._room = 0  # tokens left free for what is asked next
         self._cancels: dict[int, threading.Event] = {}
         self._closing = threading.Event()
-        self._path: Path | None = None
+        self._model: _Model | None = None
         self._thread = threading.Thread(target=self._run, name="brain")
         self._thread.start()
 
@@ -150,9 +159,12 @@ class Brain:
         """The engine's process, for tests and for `aside doctor`."""
         return None if self._session is None else self._session.pid
 
-    def load(self, path: Path, name: str) -> None:
-        """Check and load a package in place of the present one."""
-        self._jobs.put(lambda: self._load(path, name))
+    def load(self, path: Path, name: str, adapter: str | None = None) -> None:
+        """Check and load a package in place of the present one, with a user's own adapter of it.
+
+        Tells `Loading`, then `Loaded`. If it can't be loaded: `LoadFailed`, and `Loaded` for the one before.
+        """
+        self._jobs.put(lambda: self._load(_Model(path, name, adapter)))
 
     def ask(self, turn: int, question: Question) -> None:
         """Answer; tells `Working`, `Wrote`, `Called` and at last `Answered` or `Failed`."""
@@ -199,19 +211,27 @@ class Brain:
         if self._session is not None:
             self._session.close()
 
-    def _load(self, path: Path, name: str) -> None:
-        self._tell(Loading(name))
+    def _load(self, model: _Model) -> None:
+        before = self._model
+        self._tell(Loading(model.name))
         started = time.monotonic()
         try:
-            self._room = min(LONGEST, package.check(path).context_length // 4)
+            room = min(LONGEST, package.check(model.path).context_length // 4)
             if self._session is not None:
-                self._session.close()
-            self._session = EngineProcess(path, EngineSettings())
+                self._session.close()  # there may be no room for two
+            self._session = self._model = None
+            self._session = EngineProcess(model.path, EngineSettings(adapter=model.adapter))
+            self._room = room
             self._begin([])
+            self._model = model
         except Exception as error:  # whatever it was, the window lives
             self._tell(LoadFailed(worded(error)))
+            if self._model is not None:
+                self._tell(Loaded(self._model.name, 0.0))
+            elif before is not None:
+                self._load(before)
         else:
-            self._tell(Loaded(name, time.monotonic() - started))
+            self._tell(Loaded(model.name, time.monotonic() - started))
 
     def _begin(self, earlier: Sequence[Exchange]) -> None:
         self._marks = [(0, False)] * len(earlier)

@@ -30,7 +30,7 @@ from ui.controls import Picker, Segments, Switch
 from ui.theme import LIGHT, Theme
 
 _WIDEST: Final = 680  # logical pixels of a card
-_FIELD: Final = 240  # of a line of text
+_NAME: Final = 150  # of what a fact is called
 _LOWEST: Final = 56  # of a row
 
 
@@ -118,6 +118,20 @@ class Card(QFrame):
             self._column.addWidget(line)
         self._column.addWidget(widget)
 
+    def fact(self, name: str, value: str) -> None:
+        """A line that says what something is; it can be selected."""
+        made = QWidget()
+        line = QHBoxLayout(made)
+        line.setContentsMargins(theme.WIDE, theme.GAP, theme.WIDE, theme.GAP)
+        line.setSpacing(theme.WIDE)
+        left = label(name, "faint")
+        left.setFixedWidth(_NAME)
+        right = label(value)
+        right.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        line.addWidget(left, 0, Qt.AlignmentFlag.AlignTop)
+        line.addWidget(right, 1)
+        self.add(made)
+
     def clear(self) -> None:
         """No rows."""
         while (item := self._column.takeAt(0)) is not None:
@@ -139,6 +153,7 @@ class Page(QScrollArea):
     def __init__(self, choices: Choices, title: str, about: str = "") -> None:
         super().__init__()
         self.choices = choices
+        self.title = title
         self.colours = LIGHT
         self.rows: dict[str, Row] = {}
         """Those that are bound, by their keys."""
@@ -230,8 +245,10 @@ class Page(QScrollArea):
         """A row with a line of text, kept when it is complete; ``empty`` stands where nothing is written."""
         made = QLineEdit()
         made.setPlaceholderText(empty)
-        made.setFixedWidth(_FIELD)
-        keep = self.bind(key, card.row(text, made, hint), made.setText)
+        made.setAccessibleName(text)
+        row = card.row(text, None, hint)
+        row.column.addWidget(made)
+        keep = self.bind(key, row, made.setText)
         made.editingFinished.connect(lambda: keep(made.text()))
         return made
 

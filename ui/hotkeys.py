@@ -80,6 +80,12 @@ def available() -> bool:
     )
 
 
+def is_free(combination: str) -> bool:
+    """Whether no other program has this combination, found out by grabbing it. Raises DeviceError."""
+    with contextlib.closing(Hotkeys({"": combination}, lambda _: None)) as tried:
+        return not tried.taken
+
+
 class Hotkeys:
     """Grabs keys until `close`. ``tell`` is called by its thread."""
 

@@ -54,9 +54,10 @@ _STROKES: Final = {
     "model": "<rect x='6.5' y='6.5' width='11' height='11' rx='2'/>"
     "<path d='M9.5 3.5v3M14.5 3.5v3M9.5 17.5v3M14.5 17.5v3M3.5 9.5h3M3.5 14.5h3"
     "M17.5 9.5h3M17.5 14.5h3'/>",
-    "look": "<path d='M4 18.5 9.5 5l5.5 13.5M6 14h7M16 18.5c0-5 4.5-5 4.5-2 0 2.5-4.5 2.5-4.5 0'/>",
+    "look": "<circle cx='12' cy='12' r='8'/><path d='M12 4a8 8 0 0 1 0 16z' fill='currentColor'/>",
     "privacy": "<path d='M12 3.5 19 6v5.5c0 4.5-3 7.5-7 9-4-1.5-7-4.5-7-9V6zM9 12l2.2 2.2L15 10'/>",
-    "tools": "<path d='M14.5 6.5a4 4 0 0 1 5-1.5l-2.5 2.5.5 2 2 .5 2.5-2.5'/>",
+    "tools": "<rect x='3.5' y='8.5' width='17' height='11' rx='2'/>"
+    "<path d='M9 8.5v-2A1.5 1.5 0 0 1 10.5 5h3A1.5 1.5 0 0 1 15 6.5v2M3.5 13h17M12 11.5v3'/>",
     "aside": "<path d='M4 5.5h10a4 4 0 0 1 4 4v1a4 4 0 0 1-4 4H9l-5 4z'/><path d='M20.5 9v9'/>",
 }
 NAMES: Final = tuple(_STROKES)

@@ -18,14 +18,10 @@ _LOCK: Final = 3.0  # s
 class Mouth:
     """One answer at a time. `push` and `hush` may be called by any thread; `begin` and `wait` take time."""
 
-    def __init__(
-        self,
-        device: str | int | None = None,
-        language: str = "",
-        on_sound: Callable[[int, float], None] = lambda *_: None,
-    ) -> None:
+    def __init__(self, on_sound: Callable[[int, float], None] = lambda *_: None) -> None:
         """``on_sound`` is called by a thread with a turn and the time of its first sound."""
-        self._device, self._language = device, language
+        self._wanted = ("", "")
+        self._open = self._wanted  # with which speaker and voice it is open
         self._on_sound = on_sound
         self._lock = threading.Lock()
         self._voice: Voice | None = None
@@ -35,15 +31,23 @@ class Mouth:
         self._turn = 0
         self._hushed = 0  # the last turn that is to be silent
 
+    def choose(self, device: str, voice: str) -> None:
+        """Speak with these from the next answer on; an empty name is the system's."""
+        self._wanted = (device, voice)
+
     def prepare(self) -> None:
         """Open voice and speaker. Raises DeviceError."""
         with self._lock:
             if self._closed:
                 return
+            if self._open != self._wanted:
+                self._end()
+                self._reset()
+            self._open = device, voice = self._wanted
             if self._voice is None:
-                self._voice = Voice(self._language)
+                self._voice = Voice(name=voice)
             if self._speaker is None:
-                self._speaker = Speaker(self._device)
+                self._speaker = Speaker(device or None)
 
     def begin(self, turn: int) -> None:
         """Speak what is pushed for this turn. Raises DeviceError."""

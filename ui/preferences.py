@@ -23,8 +23,8 @@ from ui.theme import LIGHT, Theme
 
 _LIST: Final = 200  # logical pixels
 
-MakePages = Callable[[], list[tuple[str, str, Page]]]
-"""Makes all pages anew: an icon's name, what the list calls it, and the page."""
+MakePages = Callable[[], list[tuple[str, Page]]]
+"""Makes all pages anew, each with the name of its icon."""
 
 
 class Preferences(QWidget):
@@ -96,12 +96,12 @@ class Preferences(QWidget):
             self.list.setFocus()
         super().showEvent(event)
         if not event.spontaneous():
-            self._now(Page.arrive)
+            self._arrive()
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Called by Qt."""
         if not event.spontaneous():
-            self._now(Page.leave)
+            self._leave()
         super().hideEvent(event)
 
     def _build(self) -> None:
@@ -109,15 +109,15 @@ class Preferences(QWidget):
         self.setWindowTitle(self.tr("Settings"))
         self._title.setText(self.tr("Settings"))
         self.list.setAccessibleName(self.tr("Pages of settings"))
-        for icon, name, page in self._make_pages():
-            self.list.addItem(QListWidgetItem(name))
+        for icon, page in self._make_pages():
+            self.list.addItem(QListWidgetItem(page.title))
             self._icons.append(icon)
             self._stack.addWidget(page)
             self.pages.append(page)
         self.set_theme(self._theme)
 
     def _take_down(self) -> None:
-        self._now(Page.leave)
+        self._leave()
         self.list.blockSignals(True)
         self.list.clear()
         self.list.blockSignals(False)
@@ -128,12 +128,17 @@ class Preferences(QWidget):
 
     def _turn_to(self, place: int) -> None:
         if place >= 0:
-            self._now(Page.leave)
+            self._leave()
             self._stack.setCurrentIndex(place)
             if self.isVisible():
-                self._now(Page.arrive)
+                self._arrive()
 
-    def _now(self, what: Callable[[Page], None]) -> None:
+    def _arrive(self) -> None:
         page = self._stack.currentWidget()
         if isinstance(page, Page):
-            what(page)
+            page.arrive()
+
+    def _leave(self) -> None:
+        page = self._stack.currentWidget()
+        if isinstance(page, Page):
+            page.leave()

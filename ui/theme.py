@@ -126,6 +126,7 @@ QLabel[kind="heading"] {{ font-size: {px(2)}px; font-weight: 600; }}
 QLabel[kind="section"] {{ font-weight: 600; }}
 QLabel[kind="faint"] {{ color: {t.faint}; }}
 QLabel[kind="small"] {{ color: {t.faint}; font-size: {px(-1)}px; }}
+QLabel[kind="code"] {{ font-family: monospace; font-size: {px(-1)}px; }}
 QLabel[kind="problem"] {{ color: {t.bad}; font-size: {px(-1)}px; }}
 #card {{ background: {t.raised}; border: 1px solid {t.line}; border-radius: {RADIUS}px; }}
 #line {{ background: {t.line}; border: none; }}
@@ -172,6 +173,12 @@ QPushButton[kind="danger"]:focus {{ border: 2px solid {t.bad}; }}
 QPushButton[kind="segment"] {{ padding: {SMALL}px {ROOM}px; color: {t.faint}; }}
 QPushButton[kind="segment"]:checked {{ background: {t.raised}; color: {t.text}; border-color: {t.line}; }}
 QPushButton[kind="segment"]:focus {{ border-color: {t.accent}; }}
+QTableWidget {{ background: {t.raised}; color: {t.text}; border: none; gridline-color: {t.line};
+    alternate-background-color: {t.side}; selection-background-color: {t.tint}; selection-color: {t.text}; }}
+QTableWidget::item {{ padding: {SMALL}px {GAP}px; }}
+QHeaderView {{ background: transparent; }}
+QHeaderView::section {{ background: {t.raised}; color: {t.faint}; border: none;
+    border-bottom: 1px solid {t.line}; padding: {SMALL}px {GAP}px; font-size: {px(-1)}px; }}
 QComboBox QAbstractItemView {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.line};
     selection-background-color: {t.tint}; selection-color: {t.text}; outline: none; padding: {SMALL}px; }}
 QSlider {{ background: transparent; }}

@@ -41,7 +41,7 @@ def desktop(arguments: Sequence[str]) -> int:
     words = options.parser(
         "desktop", "Open Aside's window, or bring the one that is open to the front.", _EXAMPLES
     )
-    options.add_model(words)
+    words.add_argument("--model", metavar="PATH", help="a model package in place of the one in the settings")
     words.add_argument("--hidden", action="store_true", help="start in the tray, as at login")
     words.add_argument("--trace", type=Path, metavar="FILE", help=argparse.SUPPRESS)  # for `aside bench`
     given = words.parse_args(list(arguments))
@@ -52,9 +52,9 @@ def desktop(arguments: Sequence[str]) -> int:
             return 0
         place = instance.claim()  # the other one has just ended
     with place:
-        path = packages.find_package(given.model)
+        path = packages.find_package(given.model) if given.model else None
         run: Callable[..., int] = importlib.import_module("ui.app").run  # Qt is only loaded here
-        name = Path(given.model).name
+        name = Path(given.model or "").name
         return run(place, path, name, packages.data_folder(), hidden=given.hidden, trace=given.trace)
 
 

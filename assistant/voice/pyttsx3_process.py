@@ -23,18 +23,24 @@ _LONGEST: Final = 120.0  # s; whoever waits has a shorter deadline and ends this
 
 @dataclass(frozen=True)
 class Request:
-    """Speak ``text`` into the WAV file ``path``, in a voice for ``language`` (BCP 47) if there is one."""
+    """Speak ``text`` into the WAV file ``path``.
+
+    ``voice`` is a voice's name; if there is none of that name, one for ``language`` (BCP 47) speaks, or the
+    system's.
+    """
 
     text: str
     path: str
     language: str = ""
+    voice: str = ""
 
 
 @dataclass(frozen=True)
 class Ready:
-    """The engine has started; the languages of its voices."""
+    """The engine has started; the languages of its voices, and the voices' names."""
 
     languages: frozenset[str]
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ def serve(pipe: Connection) -> None:
         except Exception as error:  # whatever a speech engine raises is one failure
             pipe.send(Failed(f"{type(error).__name__}: {error}"))
             return
-        pipe.send(Ready(frozenset(engine.voices)))
+        pipe.send(Ready(frozenset(engine.voices), tuple(engine.names)))
         while True:
             request = pipe.recv()
             try:
@@ -86,14 +92,16 @@ class _Engine:
         self._engine.setProperty("rate", 175)
         self._engine.runAndWait()  # the first one would return before it is done
         self.voices: dict[str, str] = {}
+        self.names: dict[str, str] = {}
         for voice in self._engine.getProperty("voices"):
+            self.names.setdefault(str(voice.name), voice.id)
             for language in voice.languages or ():
                 name = language.decode("utf-8", "ignore") if isinstance(language, bytes) else str(language)
                 self.voices.setdefault(name.strip("\x05").lower().replace("_", "-"), voice.id)
 
     def speak(self, request: Request) -> None:
         """Write the file or raise."""
-        self._engine.setProperty("voice", self._voice(request.language))
+        self._engine.setProperty("voice", self._voice(request))
         for _ in range(_TRIES):
             while not self._finished.empty():
                 self._finished.get()
@@ -107,8 +115,10 @@ class _Engine:
                 return
         raise RuntimeError("the speech engine gave up")
 
-    def _voice(self, language: str) -> str:
-        wanted = language.lower()
+    def _voice(self, request: Request) -> str:
+        if request.voice in self.names:
+            return self.names[request.voice]
+        wanted = request.language.lower()
         if not wanted:
             return str(self._default)
         for name, voice in self.voices.items():

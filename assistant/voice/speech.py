@@ -49,8 +49,9 @@ class Voice:
     It starts in the background; the first text waits for it.
     """
 
-    def __init__(self, language: str = "", deadline: float = DEADLINE) -> None:
-        """``language`` is English, German … or a BCP 47 tag; empty for the system's voice."""
+    def __init__(self, language: str = "", deadline: float = DEADLINE, name: str = "") -> None:
+        """``language`` is English, German … or a BCP 47 tag, ``name`` one of `names`; empty: the system's."""
+        self._name = name
         self._language = LANGUAGES.get(language.lower(), language)
         self._deadline = deadline
         self._folder = tempfile.TemporaryDirectory(prefix="aside-voice-", ignore_cleanup_errors=True)
@@ -68,6 +69,10 @@ class Voice:
         """The languages that there are voices for. Raises DeviceError if there is no speech engine."""
         return self._wait_until_ready().languages
 
+    def names(self, cancel: threading.Event | None = None) -> tuple[str, ...]:
+        """The voices that there are. Raises DeviceError if there is no speech engine, and Cancelled."""
+        return self._wait_until_ready(cancel).names
+
     def synthesise(self, text: str, cancel: threading.Event | None = None) -> Sound:
         """Speak into memory, at the engine's own rate; nothing to say gives an empty sound.
 
@@ -81,7 +86,7 @@ class Voice:
             self._restart()
         self._wait_until_ready(cancel)
         path = Path(self._folder.name) / "speech.wav"
-        request = Request(words, str(path), self._language)
+        request = Request(words, str(path), self._language, self._name)
         if (failed := self._speak(request, cancel)) and (failed := self._speak(request, cancel)):
             raise DeviceError(f"The voice failed ({failed.reason}).", "The text stays as it is.")
         try:

@@ -1,0 +1,99 @@
+"""Microphone, speaker and voice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from assistant.settings import Settings
+from assistant.usage import Usage
+from assistant.voice import audio_devices, sound_check
+from ui.choices import Choices
+from ui.controls import Picker
+from ui.form import Page, button
+from ui.gate import Gate
+from ui.sound_check import LevelTest, SampleButton
+from ui.theme import Theme
+
+
+class SoundPage(Page):
+    """Lists what there is when it is first seen; a test ends when the page is left."""
+
+    def __init__(self, choices: Choices, gate: Gate, usage: Usage) -> None:
+        super().__init__(choices, self.tr("Sound"))
+        self._gate = gate
+        self._listed = False
+        self._listing = threading.Event()
+        system = ("", self.tr("The system's choice"))
+        card = self.card(self.tr("Microphone"))
+        self.microphone = self.picker(card, "sound.microphone", self.tr("Microphone"), [system])
+        self.test = LevelTest(gate, usage, lambda: choices.now.sound.microphone)
+        self.test.button.setAccessibleName(self.tr("Test the microphone"))
+        row = card.row(self.tr("Level"), self.test)
+        self.test.said.connect(row.say)
+        self.test.said.connect(lambda _: row.fail(""))
+        self.test.failed.connect(row.fail)
+        self.preroll = self.switch(
+            card,
+            "privacy.preroll",
+            self.tr("Keep the microphone open"),
+            self.tr(
+                "No first word is lost. The lamp is on for as long as it is open; what nobody asked for is"
+                " forgotten within seconds."
+            ),
+        )
+        card = self.card(self.tr("Answers"))
+        self.speaker = self.picker(card, "sound.speaker", self.tr("Speaker"), [system])
+        self.voice = self.picker(card, "sound.voice", self.tr("Voice"), [system])
+        self.sample = SampleButton(
+            gate, self.tr("Play a sample"), lambda: (choices.now.sound.speaker, choices.now.sound.voice)
+        )
+        row = card.row(self.tr("How it sounds"), self.sample)
+        self.sample.setAccessibleName("")
+        self.sample.failed.connect(row.fail)
+        self.sample.clicked.connect(lambda: row.fail(""))
+        self.refresh = button(self.tr("Look for devices again"))
+        self.refresh.clicked.connect(self.list_devices)
+        self.add(self.refresh)
+        choices.changed.connect(self._changed)
+
+    def arrive(self) -> None:
+        """List the devices, unless that was done."""
+        if not self._listed:
+            self.list_devices()
+
+    def leave(self) -> None:
+        """No microphone stays open, no voice goes on."""
+        self.test.stop()
+        self.sample.stop()
+        self._listing.set()
+
+    def set_theme(self, colours: Theme) -> None:
+        """Colours of what draws itself."""
+        super().set_theme(colours)
+        self.test.set_theme(colours)
+
+    def list_devices(self) -> None:
+        """Ask the system what there is."""
+        cancel = self._listing = threading.Event()
+        for picker, key, find in (
+            (self.microphone, "sound.microphone", lambda: audio_devices.names("input")),
+            (self.speaker, "sound.speaker", lambda: audio_devices.names("output")),
+            (self.voice, "sound.voice", lambda: sound_check.voices(cancel)),
+        ):
+            self._gate.run(find, self._offer(picker, key), self.rows[key].fail)
+
+    def _offer(self, picker: Picker, key: str) -> Callable[[Sequence[str]], None]:
+        def offer(names: Sequence[str]) -> None:
+            self._listed = self._listed or picker is self.voice
+            picker.offer(
+                [("", self.tr("The system's choice")), *((name, name) for name in dict.fromkeys(names))],
+                self.choices.now.get(key),
+            )
+
+        return offer
+
+    def _changed(self, now: Settings, before: Settings) -> None:
+        """Another microphone is tried out in place of the one before."""
+        if self.test.on and now.sound.microphone != before.sound.microphone:
+            self.test.start()
