@@ -8,10 +8,11 @@ from typing import Any
 from PySide6.QtCore import QCoreApplication
 
 from assistant.history.records import ToolCall, Turn
+from assistant.timing import Times
 from ui.brain import Answered
 
 
-def cost(event: Answered) -> str:
+def cost(event: Answered, times: Times) -> str:
     """For people who want to know how fast it was, and why it ended if not at its end."""
     why = {
         "cancelled": QCoreApplication.translate("Notes", "stopped"),
@@ -20,7 +21,12 @@ def cost(event: Answered) -> str:
         "context": QCoreApplication.translate("Notes", "stopped: the conversation is full"),
     }
     decode = event.statistics.seconds.get("decode", 0.0)
-    figures = {"first_token": event.first, "generated": event.statistics.generated, "decode": decode}
+    figures = {
+        "first_token": times.waited("token") or event.first,
+        "first_sound": times.waited("sound"),
+        "generated": event.statistics.generated,
+        "decode": decode,
+    }
     return " · ".join(filter(None, (why.get(event.reason, ""), speed(figures))))
 
 
@@ -32,6 +38,9 @@ def speed(figures: Mapping[str, Any]) -> str:
         parts.append(
             QCoreApplication.translate("Notes", "first word after {s} s").replace("{s}", f"{first:.2f}")
         )
+        if isinstance(sound := figures.get("first_sound"), int | float):
+            text = QCoreApplication.translate("Notes", "first sound after {s} s")
+            parts.append(text.replace("{s}", f"{sound:.2f}"))
         if isinstance(generated, int) and isinstance(decode, int | float) and decode > 0:
             parts.append(
                 QCoreApplication.translate("Notes", "{n} tokens a second").replace(
@@ -39,6 +48,27 @@ def speed(figures: Mapping[str, Any]) -> str:
                 )
             )
     return " · ".join(parts)
+
+
+def steps(times: Times) -> str:
+    """How long a person waited for each step, a line each."""
+    names = {
+        "asked": QCoreApplication.translate("Notes", "question complete"),
+        "token": QCoreApplication.translate("Notes", "first word"),
+        "sound": QCoreApplication.translate("Notes", "first sound"),
+        "written": QCoreApplication.translate("Notes", "last word"),
+    }
+    lines = [
+        f"{seconds * 1000:.0f} ms".rjust(8, "\u2007") + f"  {name}"  # spaces as wide as figures
+        for step, name in names.items()
+        if (seconds := times.waited(step)) is not None
+    ]
+    if times.pressed is not None and times.recording is not None:
+        text = QCoreApplication.translate("Notes", "The microphone listened {ms} ms after the key.")
+        lines.append(text.replace("{ms}", f"{max(0.0, times.recording - times.pressed) * 1000:.0f}"))
+    if not lines:
+        return ""
+    return "\n".join((QCoreApplication.translate("Notes", "After the end of the question:"), *lines))
 
 
 def call(one: ToolCall) -> str:

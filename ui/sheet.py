@@ -208,6 +208,17 @@ class Sheet:
         self._write(cursor, turn, text, NOTE)
         self._written = self._written if turn == self.last else written
 
+    def change_note(self, turn: int, old: str, text: str, tip: str) -> None:
+        """Put other words in the place of a note, with a tip for the mouse."""
+        for block in self.blocks(Message(turn, True)):
+            if kind_of(block) == NOTE and block.text() == old:
+                form = self._form(NOTE)
+                form.setToolTip(tip)
+                cursor = QTextCursor(block)
+                cursor.movePosition(QTextCursor.MoveOperation.EndOfBlock, QTextCursor.MoveMode.KeepAnchor)
+                cursor.insertText(text, form)
+                return
+
     def set_heard(self, turn: int, length: int) -> None:
         """Make faint what follows the first ``length`` characters of an answer."""
         left = length

@@ -18,15 +18,16 @@ from assistant.engine import prompt
 from assistant.engine.protocol import Segment
 from assistant.history.media import MediaFolder
 from assistant.history.records import Turn
+from assistant.timing import Times
 from assistant.turn import Phase, State
 from models.errors import AsideError
 from ui import brain
 from ui.archive import Archive, Kept, Opened
-from ui.brain import BrainEvent
+from ui.brain import Answered, BrainEvent
 from ui.conductor import Conductor
 from ui.gate import Gate
 from ui.message_bar import Act
-from ui.notes import cost, notes_of
+from ui.notes import cost, notes_of, steps
 from ui.question import Question
 from ui.sheet import Message
 from ui.thumbs import Thumb, kept_question, kept_segments, thumbs
@@ -72,6 +73,8 @@ class Talk(QObject):
         self._replaced: int | None = None  # the exchange in whose place the next question comes
         self._filling = 0  # which filling of the transcript is under way
         self._target: tuple[int | None, str] = None, ""  # a turn of the history to show, and words in it
+        self._times: dict[int, Times] = {}  # of the turn that is being answered
+        self._costs: dict[int, tuple[Answered, str]] = {}  # of the turn that was, and its note
         self._spoken = 0, 0  # a turn in which the answer of another is spoken again
         transcript.wanted.connect(self.do)
         transcript.opened.connect(self.open_medium)
@@ -79,6 +82,7 @@ class Talk(QObject):
         conductor.asked.connect(self._asked)
         conductor.understood.connect(self._understood)
         conductor.told.connect(self._told)
+        conductor.timed.connect(self._timed)
         self.show_picture: Callable[[bytes], object] = lambda _: None
 
     @property
@@ -267,11 +271,25 @@ class Talk(QObject):
                 self._transcript.add_note(f"→ {name}: {listed}" if name else f"→ {listed}", turn)
                 self._archive.told(event)
             case brain.Answered(turn):
-                self._transcript.add_note(cost(event), turn)
+                self._costs[turn] = event, ""
+                self._show_cost(turn, self._times.pop(turn, Times()))
                 self._archive.told(event)
             case brain.Failed(turn, error):
                 self._transcript.add_note(str(error), turn)
                 self._archive.told(event)
+
+    def _timed(self, turn: int, times: Times) -> None:
+        """The first sound may come before the last word or after it."""
+        if turn in self._costs:
+            self._show_cost(turn, times)
+        else:
+            self._times = {turn: times}
+
+    def _show_cost(self, turn: int, times: Times) -> None:
+        event, shown = self._costs[turn]
+        text = cost(event, times)
+        self._transcript.set_note(turn, shown, text, steps(times))
+        self._costs = {turn: (event, text)}
 
     def _show_state(self, state: State) -> None:
         number, turn = self._spoken

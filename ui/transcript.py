@@ -167,6 +167,13 @@ class Transcript(QTextEdit):
         if turn == last and self._follow:
             self._to_end()
 
+    def set_note(self, turn: int, old: str, text: str, tip: str) -> None:
+        """Put other words in the place of a note, or add it; ``tip`` is seen under the mouse."""
+        self._flush_all()
+        if not old:
+            self.add_note(text, turn)
+        self.sheet.change_note(turn, old or text, text, tip)
+
     def set_heard(self, turn: int, length: int) -> None:
         """Make faint what follows the first ``length`` characters of an answer: it was not heard."""
         self._flush_all()
