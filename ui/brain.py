@@ -11,15 +11,15 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from assistant import tuned
 from assistant.engine import prompt
 from assistant.engine.process import EngineProcess
 from assistant.engine.protocol import (
     Clip,
-    EngineSettings,
     Finished,
     GenerateOptions,
     Progress,
@@ -216,11 +216,12 @@ class Brain:
         self._tell(Loading(model.name))
         started = time.monotonic()
         try:
-            room = min(LONGEST, package.check(model.path).context_length // 4)
+            info = package.check(model.path)
+            room = min(LONGEST, info.context_length // 4)
             if self._session is not None:
                 self._session.close()  # there may be no room for two
             self._session = self._model = None
-            self._session = EngineProcess(model.path, EngineSettings(adapter=model.adapter))
+            self._session = EngineProcess(model.path, replace(tuned.settings(info), adapter=model.adapter))
             self._room = room
             self._begin([])
             self._model = model

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import psutil
 
 from assistant import __version__
+from assistant.tuned import processor
 
 Verdict = Literal["ok", "missed", "not measured", "–"]
 _UNITS: Final = {"ms": 1000.0, "s": 1.0}
@@ -135,19 +136,8 @@ def machine() -> dict[str, Any]:
         "aside": __version__,
         "python": platform.python_version(),
         "system": platform.platform(terse=True),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "load before": round(load, 2),
     }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 # no path of ours
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

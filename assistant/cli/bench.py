@@ -13,12 +13,13 @@ from typing import Final
 
 from assistant import packages
 from assistant.bench.report import Report
-from assistant.cli import bench_engine, options
+from assistant.cli import bench_engine, bench_tune, options
 from models.errors import MediaError
 
 _EXAMPLES: Final = """  aside bench desktop --virtual
   aside bench desktop --runs 3 --json found.json
-  aside bench engine --quick --json found.json --plot found.svg"""
+  aside bench engine --quick --json found.json --plot found.svg
+  aside bench tune --model phi4mm"""
 
 
 def bench(arguments: Sequence[str]) -> int:
@@ -42,6 +43,11 @@ def bench(arguments: Sequence[str]) -> int:
     )
     bench_engine.add(engine)
     engine.set_defaults(run=bench_engine.run)
+    tune = commands.add_parser(
+        "tune", help="choose the engine's settings for this machine by measurement", allow_abbrev=False
+    )
+    bench_tune.add(tune)
+    tune.set_defaults(run=bench_tune.run)
     given = words.parse_args(list(arguments))
     for file in (given.json, getattr(given, "plot", None)):
         if file is not None and not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):

@@ -6,16 +6,16 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from assistant import tuned
 from assistant.cli.console import Status
 from assistant.engine import prompt
 from assistant.engine.process import EngineProcess
 from assistant.engine.protocol import (
     Clip,
-    EngineSettings,
     Finished,
     GenerateOptions,
     Progress,
@@ -68,9 +68,9 @@ class Answer:
 def open_model(path: Path, adapter: str | None = None) -> EngineProcess:
     """Start the engine, with a user's own adapter of the package. Raises PackageError, EngineError."""
     Status.show("Starting the model …")
-    package.check(path)
+    settings = replace(tuned.settings(package.check(path)), adapter=adapter)
     try:
-        return EngineProcess(path, EngineSettings(adapter=adapter))
+        return EngineProcess(path, settings)
     finally:
         Status.clear()
 

@@ -10,6 +10,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from assistant.engine.kv_cache import KVCache, KVCaches
+from assistant.engine.protocol import EngineSettings
 from assistant.engine.runtime import Feeds, Runner, open_graph
 from models.package import PackageInfo
 
@@ -19,11 +20,11 @@ LONG_INPUT: Final = "long_context"
 class Decoder:
     """Turns ids into embeddings, and embeddings into logits and cached keys and values."""
 
-    def __init__(self, package: PackageInfo, threads: int, limit: int) -> None:
+    def __init__(self, package: PackageInfo, settings: EngineSettings, limit: int) -> None:
         """Load both graphs; ``limit`` is the number of tokens at most. Raises PackageError."""
         self._hidden = package.hidden_size
-        self._embedding = self._open_embedding(package, threads)
-        self._text = self._open_text(package, threads)
+        self._embedding = self._open_embedding(package, settings)
+        self._text = self._open_text(package, settings)
         self._binding = self._text.io_binding()
         optional = {value.name for value in self._text.get_overridable_initializers()}
         self._adapter_input = package.adapter_input if package.adapter_input in optional else None
@@ -94,22 +95,22 @@ class Decoder:
         return logits
 
     @staticmethod
-    def _open_embedding(package: PackageInfo, threads: int) -> ort.InferenceSession:
+    def _open_embedding(package: PackageInfo, settings: EngineSettings) -> ort.InferenceSession:
         rows = ("tensor(float)", [None, package.hidden_size])
         return open_graph(
             package.path / package.graphs["embedding"],
-            threads,
+            settings,
             {"input_ids": ("tensor(int64)", [None, None]), "image_features": rows, "audio_features": rows},
             {"inputs_embeds": ("tensor(float)", [None, None, package.hidden_size])},
         )
 
     @staticmethod
-    def _open_text(package: PackageInfo, threads: int) -> ort.InferenceSession:
+    def _open_text(package: PackageInfo, settings: EngineSettings) -> ort.InferenceSession:
         names = [f"{i}.{of}" for i in range(package.layers) for of in ("key", "value")]
         cache = ("tensor(float)", [None, package.kv_heads, None, package.head_size])
         return open_graph(
             package.path / package.graphs["text"],
-            threads,
+            settings,
             {
                 "inputs_embeds": ("tensor(float)", [None, None, package.hidden_size]),
                 "attention_mask": ("tensor(int64)", [None, None]),
@@ -119,6 +120,7 @@ class Decoder:
                 "logits": ("tensor(float)", [None, None, package.vocab_size]),
                 **{f"present.{name}": cache for name in names},
             },
+            settings.arena,
         )
 
     def _bind(self, name: str, array: NDArray[np.float32] | NDArray[np.int64]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from assistant.engine.protocol import Clip, Picture
+from assistant.engine.protocol import Clip, EngineSettings, Picture
 from assistant.engine.runtime import Feeds, Port, Runner, open_graph
 from assistant.engine.timeline import Media
 from models.errors import EngineError
@@ -72,12 +72,12 @@ class FeatureCache:
 class Encoders:
     """The vision and the speech graph, each loaded when it is first needed (raises PackageError)."""
 
-    def __init__(self, package: PackageInfo, front_end: FrontEnd, threads: int, cache_bytes: int) -> None:
+    def __init__(self, package: PackageInfo, front_end: FrontEnd, settings: EngineSettings) -> None:
         self._package = package
         self._front_end = front_end
-        self._threads = threads
+        self._settings = settings
         self._graphs: dict[str, ort.InferenceSession] = {}
-        self.cache = FeatureCache(cache_bytes)
+        self.cache = FeatureCache(settings.cache_bytes)
         self.runs = 0
         """How often an encoder ran, for tests and statistics."""
 
@@ -141,7 +141,7 @@ class Encoders:
             path: Path = self._package.path / self._package.graphs[name]
             inputs, output = PORTS[name]
             outputs: dict[str, Port] = {output: ("tensor(float)", [None, self._package.hidden_size])}
-            self._graphs[name] = open_graph(path, self._threads, inputs, outputs)
+            self._graphs[name] = open_graph(path, self._settings, inputs, outputs)
         return self._graphs[name]
 
 

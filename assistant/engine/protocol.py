@@ -155,6 +155,8 @@ class EngineSettings:
     cache_bytes     kept encoder results.
     adapter         a user's own adapter, by its name in the package: on for text, pictures and sound alike,
                     in place of the package's two. None lets the content choose between those.
+    spinning        threads wait for each other by spinning while a graph runs: quicker on cores of its own.
+    arena           the language model keeps the memory of a run for the next one.
     """
 
     threads: int = 0
@@ -162,6 +164,8 @@ class EngineSettings:
     context_limit: int | None = None
     cache_bytes: int = 256 * 2**20
     adapter: str | None = None
+    spinning: bool = True
+    arena: bool = True
 
     def __post_init__(self) -> None:
         if self.chunk < 1 or self.threads < 0 or self.cache_bytes < 0:

@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from assistant.engine.protocol import EngineSettings
 from models.errors import Cancelled, EngineError, PackageError
 
 Feeds = Mapping[str, NDArray[Any]]
@@ -25,18 +26,24 @@ Port = tuple[str, list[int | None]]
 
 
 def open_graph(
-    path: Path, threads: int, inputs: Mapping[str, Port], outputs: Mapping[str, Port]
+    path: Path,
+    settings: EngineSettings,
+    inputs: Mapping[str, Port],
+    outputs: Mapping[str, Port],
+    arena: bool = True,
 ) -> ort.InferenceSession:
-    """Load one graph of a checked package on the CPU.
+    """Load one graph of a checked package on the CPU; `Runner.encode` needs the arena.
 
     Raises PackageError if onnxruntime refuses it, or if the inputs that it must get or its outputs are others
-    than these, which follow from genai_config.json. Its threads wait by spinning while a graph runs and sleep
-    as soon as the run is over: an idle engine costs nothing.
+    than these, which follow from genai_config.json. Its threads sleep as soon as a run is over: an idle
+    engine costs nothing.
     """
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = settings.threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors; warnings about weights shared between graphs help nobody
+    options.enable_cpu_mem_arena = arena
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(settings.spinning)))
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

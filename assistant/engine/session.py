@@ -93,8 +93,8 @@ class LocalSession:
         self._own = _own_adapter(self.package, settings.adapter)
         self.limit = min(self.package.context_length, settings.context_limit or self.package.context_length)
         self._front_end = FrontEnd(package)
-        self._encoders = Encoders(self.package, self._front_end, settings.threads, settings.cache_bytes)
-        self._decoder = Decoder(self.package, settings.threads, self.limit)
+        self._encoders = Encoders(self.package, self._front_end, settings)
+        self._decoder = Decoder(self.package, settings, self.limit)
         self._names = self._control_names()
         self._timeline = Timeline()
         self._computed = 0  # tokens that were computed at some time, under whatever

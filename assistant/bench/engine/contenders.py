@@ -28,9 +28,9 @@ _TOKENS: Final = tuple(int(i) for i in np.random.default_rng(7).integers(33, 127
 _READ_ONLY: Final = GenerateOptions(max_tokens=0)
 
 
-def opened(kind: Kind) -> Callable[[str, int], object]:
-    """What loads a contender of a kind from its path, with so many threads."""
-    kinds: dict[Kind, Callable[[str, int], object]] = {
+def opened(kind: Kind) -> Callable[..., Any]:
+    """What loads a contender of a kind from its path, with so many threads, and settings of its own."""
+    kinds: dict[Kind, Callable[..., Any]] = {
         "aside": Aside,
         "genai": Genai,
         "llama": LlamaCpp,
@@ -43,8 +43,9 @@ def opened(kind: Kind) -> Callable[[str, int], object]:
 class Aside:
     """The engine as the program uses it, in this process."""
 
-    def __init__(self, path: str, threads: int) -> None:
-        self._session = LocalSession(Path(path), EngineSettings(threads=threads))
+    def __init__(self, path: str, threads: int, **settings: int) -> None:
+        """``settings`` are those of `EngineSettings`."""
+        self._session = LocalSession(Path(path), EngineSettings(**{"threads": threads, **settings}))  # type: ignore[arg-type] # checked by `tune`
         self._marks: dict[int, int] = {}
 
     def warm(self) -> float:
@@ -75,6 +76,10 @@ class Aside:
         else:
             self.prefill(keep)
         return self._write(count)
+
+    def turn(self, prompt: int, reply: int) -> float:
+        """Take a prompt of so many tokens and write a reply of so many."""
+        return self.prefill(prompt) + self.decode(prompt, reply)
 
     def adapted(self, count: int) -> float:
         """Write ``count`` tokens after a short sound, with the speech adapter on."""
@@ -195,10 +200,11 @@ class Encoders:
 
     def __init__(self, path: str, threads: int) -> None:
         self._graphs: dict[str, Any] = {}
+        settings = EngineSettings(threads=threads)
         for name in ("vision", "speech"):
             inputs, output = PORTS[name]
             outputs: dict[str, Port] = {output: ("tensor(float)", [None, None])}
-            self._graphs[name] = open_graph(Path(path) / f"phi-4-mm-{name}.onnx", threads, inputs, outputs)
+            self._graphs[name] = open_graph(Path(path) / f"phi-4-mm-{name}.onnx", settings, inputs, outputs)
         self._noise = np.random.default_rng(7)
 
     def warm(self) -> float:

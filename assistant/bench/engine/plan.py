@@ -27,6 +27,7 @@ class Contender:
     kv_bytes          of keys and values that one token of context adds to that.
     operations        that one token of prefill takes: two for each weight it meets.
     files             bytes of the files that the language model needs.
+    settings          of the engine, other than the number of threads.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Contender:
     kv_bytes: int = 0
     operations: int = 0
     files: int = 0
+    settings: Mapping[str, int] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         """For --json."""

@@ -37,7 +37,7 @@ def main() -> None:
 
                 make = opened(contender.kind)
                 start = time.perf_counter()
-                subject = make(contender.path, threads)
+                subject = make(contender.path, threads, **contender.settings)
                 value: float = time.perf_counter() - start
             elif action == "memory":
                 value = peak_memory()
