@@ -26,6 +26,7 @@ def program(audio: VirtualAudio, code: str, *arguments: object) -> subprocess.Po
         cwd=ROOT,
         env=audio.environment,
         text=True,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -36,8 +37,9 @@ def line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-def finished(process: subprocess.Popen[str]) -> str:
-    out, err = process.communicate(timeout=60)
+def finished(process: subprocess.Popen[str], told: str | None = None) -> str:
+    """What it printed; it is told a line before, if it waits for one."""
+    out, err = process.communicate(told, timeout=60)
     assert process.returncode == 0, err
     return out.strip()
 

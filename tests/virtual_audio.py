@@ -37,7 +37,7 @@ class VirtualAudio:
 
     folder: Path
     environment: dict[str, str]
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | None = None
 
     @contextmanager
     def spoken_into_microphone(self, wav: Path) -> Iterator[None]:
@@ -62,8 +62,23 @@ class VirtualAudio:
 
     def kill(self) -> None:
         """As if every device had been unplugged."""
+        assert self.process is not None
         self.process.kill()
         self.process.wait(5)
+
+    def start(self) -> None:
+        """Start the server, also once more after `kill`: the devices are plugged in again."""
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *("pulseaudio", "-n", "-F", str(self.folder / "rig.pa")),
+                    *("--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no"),
+                ],
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self._wait_for("sources")
 
     def _wait_for(self, kind: str) -> None:
         deadline = time.monotonic() + 5
@@ -88,19 +103,14 @@ def virtual_audio() -> Iterator[VirtualAudio]:
             "PULSE_RUNTIME_PATH": name,
             "PULSE_COOKIE": str(folder / "cookie"),
         }
-        command = ["pulseaudio", "-n", "-F", str(folder / "rig.pa"), "--daemonize=no", "--exit-idle-time=-1"]
-        log = (folder / "log").open("wb")
-        process = subprocess.Popen(
-            [*command, "--use-pid-file=no"], env=environment, stdout=log, stderr=subprocess.STDOUT
-        )
-        audio = VirtualAudio(folder, environment, process)
+        audio = VirtualAudio(folder, environment)
         try:
-            audio._wait_for("sources")
+            audio.start()
             yield audio
         finally:
-            process.terminate()
-            process.wait(5)
-            log.close()
+            if audio.process is not None:
+                audio.process.terminate()
+                audio.process.wait(5)
 
 
 def espeak(text: str, path: Path, voice: str = "en-us") -> Samples:

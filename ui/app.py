@@ -17,7 +17,6 @@ from assistant import packages
 from assistant.instance import Instance, Request
 from assistant.settings import Model, Settings, SettingsFile, default_path
 from assistant.usage import FILE, Kind, Usage
-from assistant.voice.microphone import Microphone
 from models.errors import AsideError, DeviceError, SettingsError
 from models.package import embedded
 from ui import icons, theme
@@ -59,7 +58,7 @@ class Desktop:
         self.choices = Choices(self.gate, file or SettingsFile(data / "settings" / "settings.json"), settings)
         self._translation = self._translated()
         self.usage = Usage(data / FILE, lambda now: self.gate.post(lambda: self._show_lamps(now)))
-        self.conductor = Conductor(self.gate, self._open_microphone)
+        self.conductor = Conductor(self.gate, settings, self.usage)
         self.conductor.mouth.choose(settings.sound.speaker, settings.sound.voice)
         self.archive = Archive(self.gate, data / "history", self._complain)
         self.archive.apply(settings.privacy)
@@ -120,6 +119,7 @@ class Desktop:
             self.window.show_kept()
         if now.hotkeys != before.hotkeys:
             self.grab_keys()
+        self.conductor.apply(now)
         if now.sound != before.sound:
             self.conductor.mouth.choose(now.sound.speaker, now.sound.voice)
         if now.model != before.model:
@@ -252,10 +252,6 @@ class Desktop:
         self.window.capture.connect(self.capture)
         self.window.closed.connect(self._window_closed)
         self.screens.chosen.connect(self._captured)
-
-    def _open_microphone(self) -> Microphone:
-        """The one of the settings; called by a thread of the gate."""
-        return Microphone(self.settings.sound.microphone or None)
 
     def _pages(self) -> list[tuple[str, Page]]:
         """The pages of the settings with their icons, in the language of now."""

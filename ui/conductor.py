@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final
 
@@ -16,10 +15,13 @@ from PySide6.QtCore import QObject, Signal
 
 from assistant import turn
 from assistant.media.sound import Sound
+from assistant.settings import Settings
 from assistant.timing import Times
 from assistant.turn import Phase, State
+from assistant.usage import Usage
+from assistant.voice.ear import Ear
 from assistant.voice.endpoint import trimmed
-from assistant.voice.microphone import Microphone
+from assistant.voice.microphone import BlockSource, Microphone
 from models.errors import AsideError, DeviceError
 from ui import brain
 from ui.brain import Brain, BrainEvent
@@ -28,7 +30,7 @@ from ui.gate import Gate
 from ui.mouth import Mouth
 from ui.question import Question
 
-OpenMicrophone = Callable[[], AbstractContextManager[Microphone]]
+OpenMicrophone = Callable[[str], BlockSource]
 _NOTHING: Final = DeviceError("Nothing was heard.", "Speak louder or closer to the microphone.")
 
 
@@ -38,8 +40,6 @@ class Conductor(QObject):
     changed = Signal(State)
     level = Signal(float)
     """dBFS of the microphone, while it is open."""
-    recording = Signal(bool)
-    """Whether the microphone is open; sent by what opens and closes it."""
     asked = Signal(int, Question)
     """The number of a turn and its question, before the answer."""
     understood = Signal(int, str)
@@ -50,13 +50,27 @@ class Conductor(QObject):
     """The number of a turn and when its steps came, as soon as its first sound or last word did."""
     problem = Signal(AsideError)
 
-    def __init__(self, gate: Gate, open_microphone: OpenMicrophone = Microphone) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        settings: Settings,
+        usage: Usage | None = None,
+        open_microphone: OpenMicrophone | None = None,
+    ) -> None:
         super().__init__()
         self._gate = gate
-        self._open_microphone = open_microphone
+        self._told: AsideError | None = None  # of a lost microphone, which is told once
+        self.ear = Ear(
+            open_microphone or (lambda name: Microphone(name, usage)),
+            settings.sound.microphone,
+            settings.privacy.preroll,
+            lambda error: gate.post(lambda: self._lost(error)),
+        )
         self._state = State()
         self._recordings: dict[int, Recording] = {}
-        self.mouth = Mouth(on_sound=lambda turn, at: gate.post(lambda: self._note(turn, "sound", at)))
+        self.mouth = Mouth(
+            on_sound=lambda turn, at: gate.post(lambda: self._note(turn, "sound", at)),
+        )
         self._times: dict[int, Times] = {}
         self.brain = Brain(lambda event: gate.post(lambda: self._tell(event)))
         self.companions: Callable[[], tuple[bytes, ...]] = tuple
@@ -102,6 +116,10 @@ class Conductor(QObject):
         """Speak a text or play a recording, as a turn that can be interrupted like any other."""
         self._step(turn.Play(what))
 
+    def apply(self, settings: Settings) -> None:
+        """Follow settings that may have changed: the devices."""
+        self.ear.set(settings.sound.microphone, settings.privacy.preroll)
+
     def stop(self) -> None:
         """Silence, and nothing more is written."""
         self._step(turn.Stop())
@@ -110,6 +128,7 @@ class Conductor(QObject):
         """End recordings, then the engine, then the voice. Takes seconds at most."""
         for recording in list(self._recordings.values()):
             recording.drop()
+        self.ear.close()
         self.mouth.hush(self._state.turn)
         self.brain.close()
         self.mouth.close()
@@ -130,6 +149,8 @@ class Conductor(QObject):
                 recording = self._recordings.get(number)
                 if recording is not None:
                     recording.finish() if keep else recording.drop()
+                if not keep:
+                    self._recordings.pop(number, None)
             case turn.Answer(number, question, aloud):
                 self._answer(number, question, aloud)
             case turn.Perform(number, what):
@@ -146,19 +167,15 @@ class Conductor(QObject):
 
     def _record(self, number: int) -> None:
         recording = self._recordings[number] = Recording()
-        gate = self._gate
+        gate, source = self._gate, self.ear.listen()
 
         def listen() -> Sound:
-            with self._open_microphone() as microphone:
-                gate.post(lambda: self.recording.emit(True))
-                try:
-                    return recording.listen(
-                        microphone,
-                        lambda dbfs: gate.post(lambda: self._heard_level(number, dbfs)),
-                        lambda draft: self.brain.understand(number, draft, final=False),
-                    )
-                finally:
-                    gate.post(lambda: self.recording.emit(False))
+            with source:
+                return recording.listen(
+                    source,
+                    lambda dbfs: gate.post(lambda: self._heard_level(number, dbfs)),
+                    lambda draft: self.brain.understand(number, draft, final=False),
+                )
 
         gate.run(listen, partial(self._heard, number), partial(self._not_heard, number))
 
@@ -186,9 +203,14 @@ class Conductor(QObject):
             said = Sound(trimmed(sound.samples), sound.rate)
             self._step(turn.Heard(number, Question(pictures=self.companions(), sounds=(said,))))
 
+    def _lost(self, error: AsideError) -> None:
+        """The microphone stopped working."""
+        self._told = error
+        self.problem.emit(error)
+
     def _not_heard(self, number: int, error: AsideError) -> None:
         self._recordings.pop(number, None)
-        if number == self._state.turn:
+        if number == self._state.turn and error is not self._told:
             self.problem.emit(error)
         self._step(turn.HeardNothing(number))
 

@@ -36,18 +36,18 @@ class Mouth:
         self._wanted = (device, voice)
 
     def prepare(self) -> None:
-        """Open voice and speaker. Raises DeviceError."""
+        """Open voice and speaker, anew if it was lost or another one is wanted. Raises DeviceError."""
         with self._lock:
             if self._closed:
                 return
-            if self._open != self._wanted:
+            if self._open != self._wanted or (self._speaker is not None and self._speaker.lost):
                 self._end()
                 self._reset()
             self._open = device, voice = self._wanted
             if self._voice is None:
                 self._voice = Voice(name=voice)
             if self._speaker is None:
-                self._speaker = Speaker(device or None)
+                self._speaker = Speaker(device)
 
     def begin(self, turn: int) -> None:
         """Speak what is pushed for this turn. Raises DeviceError."""

@@ -1,14 +1,21 @@
-"""Access to PortAudio, which loads a system library and looks for devices when it is first imported."""
+"""Access to PortAudio, which loads a system library and looks for devices when it is first imported.
+
+Its list of devices is frozen from then on, and its connection to a sound server that died stays dead: where a
+device can't be opened while no other one is, PortAudio is started anew and the device tried once more.
+"""
 
 from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
 from assistant.voice.endpoint import BLOCK
 from models.errors import DeviceError
+
+Thing = Literal["microphone", "speaker"]
 
 _INSTALL: Final = (
     "Install it: sudo apt install libportaudio2 libasound2-plugins"
@@ -40,23 +47,66 @@ def names(kind: str) -> list[str]:
     return [str(d["name"]) for _, d in found if d[f"max_{kind}_channels"] > 0]
 
 
-def open_stream(
-    thing: Literal["microphone", "speaker"],
-    device: str | int | None,
-    rate: int,
-    on_block: Callable[..., None],
-    on_end: Callable[[], None],
-) -> tuple[Any, str, int]:
-    """A running stream of mono float32 blocks of 20 ms, the device's name, and the stream's rate in Hz.
+class Stream:
+    """A running stream: the device's name, the rate in Hz, the latency in s. May be closed by any thread."""
 
-    That is ``rate`` if the device can, else the device's own. ``on_block`` is called by PortAudio's thread.
-    Raises DeviceError, and then nothing stays open.
+    def __init__(self, stream: Any, name: str, ended: threading.Event) -> None:
+        self._stream = stream
+        self.name = name
+        self.rate = int(stream.samplerate)
+        self.latency = float(stream.latency)
+        self.ended = ended
+        """Set when it stopped by itself: the device is lost."""
+
+    def close(self) -> None:
+        """Give the device back; a second time does nothing."""
+        with _lock:
+            if self in _streams:
+                _streams.remove(self)
+                self._stream.close(ignore_errors=True)
+
+
+_lock: Final = threading.RLock()  # PortAudio is one for the whole process, and its calls exclude each other
+_streams: Final[set[Stream]] = set()
+
+
+def open_stream(thing: Thing, device: str | int | None, rate: int, on_block: Callable[..., None]) -> Stream:
+    """A running stream of mono float32 blocks of 20 ms, at ``rate`` Hz if the device can, else at its own.
+
+    ``on_block`` is called by PortAudio's thread. Raises DeviceError, and then nothing stays open.
     """
+    with _lock:
+        try:
+            return _open(thing, device, rate, on_block)
+        except DeviceError:
+            if not _renewed():
+                raise
+            return _open(thing, device, rate, on_block)
+
+
+def _renewed() -> bool:
+    """Start PortAudio anew, unless somebody uses it; whether it was."""
+    for stream in list(_streams):
+        if stream.ended.is_set():
+            stream.close()
+    if _streams:
+        return False
+    audio = portaudio()
+    try:
+        audio._terminate()
+        audio._initialize()
+    except audio.PortAudioError:
+        return False
+    return True
+
+
+def _open(thing: Thing, device: str | int | None, rate: int, on_block: Callable[..., None]) -> Stream:
     audio = portaudio()
     way, check, make = {
         "microphone": ("input", audio.check_input_settings, audio.InputStream),
         "speaker": ("output", audio.check_output_settings, audio.OutputStream),
     }[thing]
+    ended = threading.Event()
     try:
         found = audio.query_devices(device, way)
         try:
@@ -71,7 +121,7 @@ def open_stream(
             dtype="float32",
             latency="low",
             callback=on_block,
-            finished_callback=on_end,
+            finished_callback=ended.set,
         )
         try:
             stream.start()
@@ -82,9 +132,11 @@ def open_stream(
         reason = str(error.args[0]) if error.args else str(error)
         reason = "there is none" if "querying device -1" in reason else reason
         raise DeviceError(f"No {thing} can be opened ({reason}).", _CHECK[thing]) from error
-    return stream, str(found["name"]), rate
+    opened = Stream(stream, str(found["name"]), ended)
+    _streams.add(opened)
+    return opened
 
 
-def lost(thing: Literal["microphone", "speaker"], name: str) -> DeviceError:
+def lost(thing: Thing, name: str) -> DeviceError:
     """The error of a device that stopped working."""
     return DeviceError(f"The {thing} {name} stopped working.", _CHECK[thing])

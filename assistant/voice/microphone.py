@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from assistant.media import sound
 from assistant.media.sound import RATE, Sound
+from assistant.usage import Usage
 from assistant.voice.audio_devices import lost, open_stream
 from assistant.voice.endpoint import BLOCK, Endpointer, Endpointing, Heard, level
 from models.errors import Cancelled, DeviceError
@@ -45,14 +46,16 @@ class BlockSource(Protocol):
 
 
 class Microphone:
-    """A microphone that is open from here to `close`; ``device``: name or number, None for the default."""
+    """A microphone that is open, and whose lamp is on, from here to `close`."""
 
-    def __init__(self, device: str | int | None = None) -> None:
-        """Open it. Raises DeviceError."""
+    def __init__(self, device: str | int | None = None, usage: Usage | None = None) -> None:
+        """Open it by name or number; None or "" for the default one. Raises DeviceError."""
         self._queue: queue.Queue[Samples] = queue.Queue(_BACKLOG)
-        self._ended = threading.Event()
         self.lost_blocks = 0  # that nobody listened to in time
-        self._stream, self.name, rate = open_stream("microphone", device, RATE, self._take, self._ended.set)
+        self._stream = open_stream("microphone", None if device == "" else device, RATE, self._take)
+        self.name = self._stream.name
+        rate = self._stream.rate
+        self._lamp = usage.open("microphone", self.name) if usage is not None else None
         self._converter = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, dtype="float32")
 
     def __enter__(self) -> Self:
@@ -71,7 +74,7 @@ class Microphone:
             try:
                 block = self._queue.get(timeout=0.05)
             except queue.Empty:
-                if self._ended.is_set() or time.monotonic() - heard > _LOST:
+                if self._stream.ended.is_set() or time.monotonic() - heard > _LOST:
                     raise lost("microphone", self.name) from None
                 continue
             heard = time.monotonic()
@@ -84,7 +87,9 @@ class Microphone:
 
     def close(self) -> None:
         """Stop recording and give the device back."""
-        self._stream.close(ignore_errors=True)
+        self._stream.close()
+        if self._lamp is not None:
+            self._lamp.close()
 
     def _take(self, data: Any, _frames: int, _time: Any, _status: Any) -> None:
         """Called by PortAudio's thread."""

@@ -40,17 +40,15 @@ class SoundSink(Protocol):
 
 
 class Speaker:
-    """A speaker that is open from here to `close`; ``device`` is a name or number, None the default one."""
+    """A speaker that is open from here to `close`; ``device``: name or number, None or "" the default one."""
 
     def __init__(self, device: str | int | None = None) -> None:
         """Open it. Raises DeviceError."""
         self._waiting: deque[Samples] = deque()
         self._lock = threading.Lock()
-        self._ended = threading.Event()
         self._moved = time.monotonic()  # of the last callback
-        self._stream, self.name, self._rate = open_stream(
-            "speaker", device, RATE, self._give, self._ended.set
-        )
+        self._stream = open_stream("speaker", None if device == "" else device, RATE, self._give)
+        self.name, self._rate = self._stream.name, self._stream.rate
 
     def __enter__(self) -> Self:
         return self
@@ -62,6 +60,11 @@ class Speaker:
     def playing(self) -> bool:
         """Whether something is still to be played."""
         return bool(self._waiting)
+
+    @property
+    def lost(self) -> bool:
+        """Whether it stopped working."""
+        return self._stream.ended.is_set() or time.monotonic() - self._moved > _LOST
 
     def play(self, sound: Sound) -> None:
         """Play after what is waiting (see `SoundSink`)."""
@@ -80,7 +83,7 @@ class Speaker:
                 raise Cancelled("Playing was stopped.")
             if quit_at is None and not self.playing:
                 quit_at = time.monotonic() + self._stream.latency + 0.02
-            self._ended.wait(0.01)
+            self._stream.ended.wait(0.01)
 
     def stop(self) -> None:
         """Be silent now."""
@@ -90,10 +93,10 @@ class Speaker:
     def close(self) -> None:
         """Give the device back; what is waiting is not played."""
         self.stop()
-        self._stream.close(ignore_errors=True)
+        self._stream.close()
 
     def _check(self) -> None:
-        if self._ended.is_set() or time.monotonic() - self._moved > _LOST:
+        if self.lost:
             raise lost("speaker", self.name)
 
     def _give(self, out: Any, frames: int, _time: Any, _status: Any) -> None:

@@ -1,0 +1,191 @@
+"""The microphone for as long as an application runs, with the last second from before it was asked.
+
+    with Ear(lambda name: Microphone(name, usage)) as ear:
+        with ear.listen() as source:          # at once: it begins with what was just said
+            for block in source.blocks(): ...
+
+One thread owns the device. With a pre-roll it is open all the time, and nothing but a ring of one second is
+kept; without, it is open while somebody listens. A device that is lost is told once, ends what listens (which
+keeps what it heard), and is tried again, less and less often, or as soon as somebody wants to listen.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final, Self
+
+from assistant.voice.endpoint import BLOCK
+from assistant.voice.microphone import BlockSource, Samples
+from models.errors import Cancelled, DeviceError
+
+PRE_ROLL: Final = 1.0  # s
+_RING: Final = round(PRE_ROLL / BLOCK)
+_BACKLOG: Final = round(60 / BLOCK)  # blocks kept for a listener that is late
+_FIRST, _LAST = 0.5, 30.0  # s between attempts to open a lost device
+_JOIN: Final = 5.0  # s; opening and closing a device takes a part of one
+
+
+class Listening:
+    """What an ear hears from a little before now on; a `BlockSource`, and a context manager."""
+
+    def __init__(self, close: Callable[[Listening], None], first: list[Samples]) -> None:
+        self._close = close
+        self._queue: queue.Queue[Samples | DeviceError] = queue.Queue(_BACKLOG)
+        for block in first:
+            self._queue.put_nowait(block)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def blocks(self, cancel: threading.Event | None = None) -> Iterator[Samples]:
+        """Blocks as they come (see `BlockSource`)."""
+        while True:
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("Recording was stopped.")
+            try:
+                item = self._queue.get(timeout=0.05)
+            except queue.Empty:
+                continue
+            if isinstance(item, DeviceError):
+                raise item
+            yield item
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._close(self)
+
+    def _hear(self, item: Samples | DeviceError) -> None:
+        """Called by the ear's thread; a listener that is a minute late misses something."""
+        try:
+            self._queue.put_nowait(item)
+        except queue.Full:
+            if isinstance(item, DeviceError):
+                self._queue.get_nowait()
+                self._queue.put_nowait(item)
+
+
+class Ear:
+    """Owns the microphone. All methods may be called by any thread, and return at once but for `close`."""
+
+    def __init__(
+        self,
+        open_microphone: Callable[[str], BlockSource],
+        device: str = "",
+        preroll: bool = False,
+        lost: Callable[[DeviceError], None] = lambda _: None,
+    ) -> None:
+        """``lost`` is told, by the ear's thread, of a device that stopped working: once for each loss."""
+        self._open_microphone = open_microphone
+        self._device = device
+        self._preroll = preroll
+        self._lost = lost
+        self._ring: deque[Samples] = deque(maxlen=_RING)
+        self._listeners: list[Listening] = []
+        self._changed = threading.Condition()  # guards all of the above
+        self._leave = threading.Event()  # close the device: nobody wants it, or another one is wanted
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="ear", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def listen(self) -> Listening:
+        """Hear from now on, or from up to a second before; `blocks` tells if there is no device."""
+        with self._changed:
+            one = Listening(self._forget, list(self._ring))
+            self._listeners.append(one)
+            self._changed.notify_all()
+        return one
+
+    def set(self, device: str, preroll: bool) -> None:
+        """Another device, or the pre-roll on or off. What was kept of the one is forgotten."""
+        with self._changed:
+            if device != self._device:
+                self._leave.set()
+            self._device, self._preroll = device, preroll
+            self._update()
+
+    def close(self) -> None:
+        """Give the device back and end the thread; who listens is told that nothing more will come."""
+        with self._changed:
+            self._closed = True
+            self._leave.set()
+            self._changed.notify_all()
+        self._thread.join(_JOIN)
+        self._end(DeviceError("The microphone was closed."))
+
+    def _forget(self, one: Listening) -> None:
+        with self._changed:
+            if one in self._listeners:
+                self._listeners.remove(one)
+            self._update()
+
+    @property
+    def _wanted(self) -> bool:
+        return not self._closed and (self._preroll or bool(self._listeners))
+
+    def _update(self) -> None:
+        """Whether the device is wanted may have changed; with the lock."""
+        if not self._preroll:
+            self._ring.clear()
+        if not self._wanted:
+            self._leave.set()
+        self._changed.notify_all()
+
+    def _run(self) -> None:
+        pause = _FIRST
+        while True:
+            with self._changed:
+                self._ring.clear()  # of another device, or from before a gap
+                self._changed.wait_for(lambda: self._wanted or self._closed)
+                if self._closed:
+                    return
+                self._leave.clear()
+                device = self._device
+            worked = False
+            try:
+                source = self._open_microphone(device)
+                try:
+                    for block in source.blocks(self._leave):
+                        worked = True
+                        self._hear(block)
+                finally:
+                    source.close()
+            except Cancelled:
+                continue
+            except DeviceError as error:
+                if worked:
+                    self._lost(error)
+                    pause = _FIRST
+                self._end(error)
+                with self._changed:
+                    self._changed.wait_for(self._pressing, pause)
+                pause = min(2 * pause, _LAST)
+
+    def _pressing(self) -> bool:
+        """Whether to try again now rather than later."""
+        return bool(self._listeners) or self._leave.is_set() or not self._wanted
+
+    def _hear(self, block: Samples) -> None:
+        with self._changed:
+            if self._preroll:
+                self._ring.append(block)
+            for one in self._listeners:
+                one._hear(block)
+
+    def _end(self, error: DeviceError) -> None:
+        with self._changed:
+            self._ring.clear()
+            for one in self._listeners:
+                one._hear(error)
+            self._listeners.clear()

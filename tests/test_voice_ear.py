@@ -1,0 +1,132 @@
+"""The ear on a real (virtual) sound server: no first word is lost, and a lost microphone comes back."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from pathlib import Path
+
+import numpy as np
+from test_voice_devices import finished, line, program
+from virtual_audio import VirtualAudio, espeak, similarity, virtual_audio
+
+from assistant.media.sound import RATE, Sound, load, resample, wav
+from assistant.voice.ear import PRE_ROLL, Ear
+from assistant.voice.microphone import FRAMES, FileMicrophone
+
+SENTENCE = "Blue is the colour of the circle in this picture."
+
+
+def test_what_was_said_before_the_key_was_pressed_is_heard(
+    audio_server: VirtualAudio, tmp_path: Path
+) -> None:
+    """The key is pressed 300 ms after the first sound; then it costs no time to record."""
+    said = espeak(SENTENCE, tmp_path / "said.wav")
+    code = """
+        import sys, time
+        from pathlib import Path
+        from assistant.media import sound
+        from assistant.voice.ear import Ear
+        from assistant.voice.endpoint import level
+        from assistant.voice.microphone import Microphone, listen
+        with Ear(Microphone, preroll=True) as ear, ear.listen() as first:
+            for count, block in enumerate(first.blocks()):
+                if count == 0:
+                    print("open", flush=True)
+                if level(block) > -45:
+                    break
+            time.sleep(0.3)
+            pressed = time.monotonic()
+            with ear.listen() as source:
+                next(source.blocks())
+                took = time.monotonic() - pressed
+                heard = listen(source)
+        Path(sys.argv[1]).write_bytes(sound.wav(heard))
+        print(took)
+    """
+    process = program(audio_server, code, tmp_path / "heard.wav")
+    assert line(process) == "open"
+    with audio_server.spoken_into_microphone(tmp_path / "said.wav"):
+        took = float(finished(process))
+    assert took < 0.05
+    begin = int(np.argmax(np.abs(said) > 0.01))
+    word = resample(said[begin : begin + 22050 * 3 // 10], 22050, RATE)  # the 300 ms before the key
+    heard = load(tmp_path / "heard.wav").samples
+    assert similarity(heard, word) > 0.95
+    assert similarity(heard, resample(said, 22050, RATE)) > 0.95
+
+
+def test_a_lost_microphone_is_told_once_and_comes_back_without_a_restart(tmp_path: Path) -> None:
+    """The sound server is killed in mid-sentence and started again, with a speaker open as well."""
+    espeak("One two three four five six seven eight nine ten. " * 3, tmp_path / "said.wav")
+    code = """
+        import itertools, sys, time
+        from assistant.usage import Usage
+        from assistant.voice.ear import Ear
+        from assistant.voice.microphone import Microphone, listen
+        from assistant.voice.speaker import Speaker
+        from models.errors import DeviceError
+        told, usage = [], Usage()
+        with Speaker() as speaker, Ear(lambda name: Microphone(name, usage), "", True, told.append) as ear:
+            with ear.listen() as source:
+                next(source.blocks())
+                print("open", sorted(usage.now), flush=True)
+                heard = listen(source)
+            print(len(told), told[0].what, sorted(usage.now), heard.seconds > 1, flush=True)
+            try:
+                with ear.listen() as source:
+                    next(source.blocks())
+            except DeviceError as error:
+                print(error.what, flush=True)
+            began = time.process_time(), time.monotonic()
+            sys.stdin.readline()
+            busy = (time.process_time() - began[0]) / (time.monotonic() - began[1])
+            with ear.listen() as source:
+                blocks = list(itertools.islice(source.blocks(), 50))
+            print(len(blocks), sorted(usage.now), len(told), busy < 0.3)
+            assert speaker.lost
+            with Speaker() as again:
+                again.wait()
+        print(sorted(usage.now))
+    """
+    with virtual_audio() as audio:
+        process = program(audio, code)
+        assert line(process) == "open ['microphone']"
+        with audio.spoken_into_microphone(tmp_path / "said.wav"):
+            time.sleep(2.5)  # of speech; nothing tells how much was recorded
+            audio.kill()
+        assert line(process) == "1 The microphone default stopped working. [] True"
+        assert line(process).startswith("No microphone can be opened")
+        audio.start()
+        assert finished(process, "\n").splitlines() == ["50 ['microphone'] 1 True", "[]"]
+
+
+def test_the_pre_roll_is_what_was_said_last_and_is_forgotten_when_switched_off(tmp_path: Path) -> None:
+    ramp = np.repeat(np.linspace(0.1, 0.9, 200), FRAMES).astype(np.float32)  # each block is louder
+    (tmp_path / "ramp.wav").write_bytes(wav(Sound(ramp)))
+    opened: list[FileMicrophone] = []
+
+    def open_microphone(_: str) -> FileMicrophone:
+        opened.append(FileMicrophone(tmp_path / "ramp.wav", real_time=True))
+        return opened[-1]
+
+    with Ear(open_microphone, "", preroll=True) as ear:
+        with ear.listen() as first:  # the ring is filled
+            last = float(list(itertools.islice(first.blocks(), 70))[-1].max())
+        with ear.listen() as second:
+            kept = [float(block.max()) for block in itertools.islice(second.blocks(), 50)]
+        assert len(kept) * FRAMES == PRE_ROLL * RATE
+        assert kept == sorted(kept)
+        assert kept[0] < last <= kept[-1] + 0.02
+        ear.set("", preroll=False)
+        ear.set("", preroll=True)
+        with ear.listen() as third:  # by now it is another one, or the ring is empty
+            assert not np.isclose(next(third.blocks()).max(), kept[0], atol=1e-3)
+        ear.set("", preroll=False)
+        closed = opened[-1]
+        while not closed._closed.is_set():
+            time.sleep(0.01)
+        number = len(opened)
+        with ear.listen() as fourth:
+            assert np.isclose(next(fourth.blocks()).max(), 0.1, atol=1e-3), "not from its beginning"
+        assert len(opened) == number + 1
