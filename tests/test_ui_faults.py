@@ -1,0 +1,214 @@
+"""The real application as processes, started and ended in every way that there is."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from virtual_audio import VirtualAudio
+from virtual_screen import VirtualScreen, virtual_screen
+
+from assistant.history.records import Turn
+from assistant.history.store import History
+from models import package
+
+ROOT = Path(__file__).parent.parent
+ENDS = 3.0  # s, by the fault table
+LATE = 3.0  # s more, for a machine that other tests use as well
+
+
+def eventually(look: Callable[[], Any], seconds: float = 60.0) -> Any:
+    until = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.02)
+    return found
+
+
+class Place:
+    """A person's own folders, in which `aside` is started."""
+
+    def __init__(self, screen: VirtualScreen, audio: VirtualAudio, folder: Path, model: Path) -> None:
+        (folder / "run").mkdir(mode=0o700)
+        self.screen, self.folder, self.model = screen, folder, model
+        self.trace, self.log = folder / "trace.jsonl", folder / "log"
+        self.environment = screen.environment | {
+            "PULSE_SERVER": audio.environment["PULSE_SERVER"],
+            "PULSE_COOKIE": audio.environment["PULSE_COOKIE"],
+            "XDG_RUNTIME_DIR": str(folder / "run"),
+            "XDG_DATA_HOME": str(folder / "data"),
+            "XDG_CONFIG_HOME": str(folder / "config"),
+            "LANG": "en_US.UTF-8",
+        }
+
+    def aside(self, *words: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "assistant", *words]
+        with self.log.open("ab") as log:
+            return subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+
+    @contextmanager
+    def running(self) -> Iterator[subprocess.Popen[bytes]]:
+        """The window, with its model loaded and its voice started."""
+        self.trace.unlink(missing_ok=True)
+        process = self.aside("desktop", "--model", str(self.model), "--trace", str(self.trace))
+        try:
+            eventually(lambda: self.told("ready") or process.poll() is not None)
+            assert process.poll() is None, self.log.read_text()
+            number = self.screen.wait_for_window("^Aside$")
+            self.screen.xdotool("windowactivate", "--sync", number)
+            yield process
+        finally:
+            process.kill()
+            process.wait(10)
+
+    def told(self, what: str, **wanted: Any) -> list[dict[str, Any]]:
+        """Lines of the trace."""
+        if not self.trace.exists():
+            return []
+        lines = [
+            json.loads(line) for line in self.trace.read_text().splitlines(keepends=True) if line[-1] == "\n"
+        ]
+        return [line for line in lines if line["what"] == what and wanted.items() <= line.items()]
+
+    def ask(self, text: str) -> None:
+        self.screen.xdotool("type", text)
+        self.screen.xdotool("key", "Return")
+
+    def windows(self) -> list[str]:
+        """All windows of an Aside that are shown."""
+        command = ["xdotool", "search", "--onlyvisible", "--name", "^Aside$"]
+        found = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, check=False, timeout=30
+        )
+        return found.stdout.split()
+
+    def turns(self) -> list[Turn]:
+        with History(self.folder / "data/aside/history") as history:
+            return [turn for one in history.conversations() for turn in history.turns(one.id)]
+
+
+@pytest.fixture(scope="module")
+def screen() -> Iterator[VirtualScreen]:
+    with virtual_screen() as one:
+        yield one
+
+
+@pytest.fixture
+def place(screen: VirtualScreen, audio_server: VirtualAudio, tmp_path: Path) -> Place:
+    return Place(screen, audio_server, tmp_path, package.embedded())
+
+
+@pytest.fixture
+def talkative(screen: VirtualScreen, audio_server: VirtualAudio, tmp_path: Path, small_model: Path) -> Place:
+    """With a model that never comes to an end."""
+    return Place(screen, audio_server, tmp_path, small_model)
+
+
+def family(process: subprocess.Popen[bytes], at_least: int = 2) -> list[psutil.Process]:
+    """The engine and the voice, and what multiprocessing starts beside them."""
+    found = psutil.Process(process.pid)
+    return list(eventually(lambda: len(one := found.children(recursive=True)) >= at_least and one))
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)
+
+
+def ends(process: subprocess.Popen[bytes], children: list[psutil.Process]) -> int:
+    """The exit code; nobody is left behind."""
+    code = process.wait(ENDS + LATE)
+    eventually(lambda: gone(children), LATE)
+    return code
+
+
+def test_of_twenty_started_at_once_one_has_a_window(place: Place) -> None:
+    started = [place.aside("desktop") for _ in range(20)]
+    try:
+        left = eventually(lambda: len(one := [p for p in started if p.poll() is None]) == 1 and one)
+        others = [p for p in started if p is not left[0]]
+        assert [p.returncode for p in others] == [0] * 19
+        eventually(place.windows)
+        assert len(place.windows()) == 1
+        assert place.aside("quit").wait(20) == 0
+        assert left[0].wait(20) == 0
+    finally:
+        for process in started:
+            process.kill()
+            process.wait(10)
+
+
+def test_a_storm_of_a_hotkey_is_one_action(place: Place) -> None:
+    with place.running():
+        place.screen.xdotool("key", "--delay", "5", *["ctrl+alt+space"] * 100)  # 100 a second
+        eventually(lambda: place.told("phase", phase="listening"))
+        time.sleep(0.5)  # whatever else would come of it
+        assert len(place.told("phase", phase="listening")) == 1
+        place.screen.xdotool("key", "Escape")
+        eventually(lambda: place.told("phase", phase="idle"))
+
+
+def test_closed_in_mid_answer_it_ends_and_keeps_what_was_written(talkative: Place) -> None:
+    with talkative.running() as process:
+        children = family(process)
+        talkative.ask("go on")
+        eventually(lambda: talkative.told("phase", phase="speaking"))
+        talkative.screen.xdotool("key", "alt+F4")
+        assert ends(process, children) == 0
+        asked, answered = talkative.turns()
+        assert asked.text == "go on"
+        assert answered.state == "stopped"
+        assert answered.text
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_mid_answer_ends_it(talkative: Place, number: signal.Signals) -> None:
+    with talkative.running() as process:
+        children = family(process)
+        talkative.ask("go on")
+        eventually(lambda: talkative.told("phase", phase="speaking"))
+        process.send_signal(number)
+        assert ends(process, children) == 0
+        assert [turn.state for turn in talkative.turns()] == ["complete", "stopped"]
+
+
+def test_killed_it_leaves_nobody_and_starts_again(talkative: Place) -> None:
+    with talkative.running() as process:
+        children = family(process)
+        talkative.ask("go on")
+        eventually(lambda: talkative.told("phase", phase="speaking"))
+        process.kill()
+        process.wait(10)
+        eventually(lambda: gone(children), 10.0)
+    with talkative.running() as process:  # no lock and no socket is in the way
+        assert talkative.turns()[0].text == "go on"
+        children = family(process)
+        assert talkative.aside("quit").wait(20) == 0
+        assert ends(process, children) == 0
+
+
+def test_an_engine_that_is_stopped_is_replaced_while_the_window_lives(place: Place) -> None:
+    with place.running() as process:
+        place.ask("hello")
+        eventually(lambda: place.told("answered"))
+        engine = min(family(process), key=lambda one: one.create_time())
+        engine.suspend()
+        stopped = time.monotonic()
+        place.ask("hello")
+        eventually(lambda: [turn for turn in place.turns() if turn.state == "failed"])
+        beats = [line for line in place.told("beats") if line["t"] > stopped]
+        assert sum(line["n"] for line in beats) > 1000  # the window did not wait
+        assert max((gap for line in beats for _, gap in line["slow"]), default=0.0) < 1.0
+        answered = len(place.told("answered"))
+        place.ask("hello")
+        eventually(lambda: len(place.told("answered")) > answered, 20.0)
+        assert not engine.is_running()
+        assert [turn.state for turn in place.turns()][1::2] == ["complete", "failed", "complete"]
