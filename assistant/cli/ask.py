@@ -30,13 +30,16 @@ _EXAMPLES = """  aside ask "What can you do?"
   aside ask --audio question.wav --image photo.jpg --say
   aside ask --image before.jpg --image after.jpg "What changed?" --json
   aside ask --mic --say-to answer.wav
+  aside ask --camera "What do you see?"
+  aside ask --camera --source clip.mp4 --frames 4 --over 2 "What happened?"
   aside ask --interactive
   aside ask --tools run "Set a timer for five minutes"
   cat report.txt | aside ask --text - "Summarise this text."
 
 Words without an option are the question and come after everything else."""
 _CHAT_HELP = (
-    "Type a question, or ask with /mic or /audio FILE; /image FILE adds a picture to the next one. "
+    "Type a question, or ask with /mic or /audio FILE; /image FILE or "
+    "/camera adds a picture to the next one. "
     "/new begins anew, /quit or Ctrl-D ends."
 )
 
@@ -61,14 +64,16 @@ def ask(arguments: Sequence[str]) -> int:
     parts = [*given.parts, *((("text", " ".join(given.words)),) if given.words else ())]
     if not parts and not given.interactive:
         raise MediaError(
-            "There is no question.", "Give words, --text, --audio, --image or --mic; see `aside ask --help`."
+            "There is no question.",
+            "Give words, --text, --audio, --image, --camera or --mic; see `aside ask --help`.",
         )
     if any(kind == "text" and not value.strip() for kind, value in parts):
         raise MediaError("The text is empty.", "Write a question.")
     output = Output(given.json)
     with ExitStack() as stack:
         path = packages.find_package(given.model)
-        loaded = inputs.load(parts)  # before the model, so that a wrong name costs no wait
+        looking = inputs.Looking(given.source, int(given.frames), given.over)
+        loaded = inputs.load(parts, looking)  # before the model, so that a wrong name costs no wait
         narrator = speaking.narration(given, stack)
         session = stack.enter_context(conversation.open_model(path, given.adapter))
         chat = _Chat(
@@ -188,6 +193,8 @@ def _interactive(chat: _Chat, answered: bool) -> int:
                 case "/image":
                     waiting.append(inputs.picture(Path(rest.strip())))
                     continue
+                case "/camera":
+                    waiting += inputs.seen(inputs.Looking(rest.strip()))
                 case "/audio":
                     waiting.append(inputs.recording(Path(rest.strip())))
                 case "/mic":
@@ -237,7 +244,28 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
     ordered.add_argument(
         "--image", action=options.Ordered, metavar="FILE", help="a picture: PNG, JPEG, WebP, BMP, TIFF"
     )
+    ordered.add_argument("--camera", action=options.Ordered, nargs=0, help="what a camera sees")
     ordered.add_argument("--mic", action=options.Ordered, nargs=0, help="listen to the microphone")
+    ordered.add_argument(
+        "--source",
+        default="",
+        metavar="SOURCE",
+        help="the camera: its number, a video file or a stream's address (default: that of the settings)",
+    )
+    ordered.add_argument(
+        "--frames",
+        type=options.number(1, 16, whole=True),
+        default=1,
+        metavar="N",
+        help="pictures of the camera (default: 1)",
+    )
+    ordered.add_argument(
+        "--over",
+        type=options.number(0, 60),
+        default=2.0,
+        metavar="S",
+        help="seconds from the first to the last of them (default: 2)",
+    )
     answer = parser.add_argument_group("the answer")
     speaking.add_say(answer, "it")
     answer.add_argument("--transcript", action="store_true", help="show what was understood of recordings")

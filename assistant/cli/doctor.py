@@ -70,6 +70,7 @@ def examine(model: str) -> Iterator[Finding]:
         ("microphone", _microphone),
         ("speaker", _speaker),
         ("voice", _voice),
+        ("camera", _camera),
     )
     for name, look in looks:
         Status.show(f"Looking at the {name} …")
@@ -149,6 +150,14 @@ def _voice() -> str:
     with Voice() as voice:
         spoken = voice.synthesise("Hello")
         return f"{len(voice.languages)} languages, {spoken.rate:,} Hz"
+
+
+def _camera() -> str:
+    """Those that there are; none is opened, as that would light its lamp."""
+    from assistant.media.camera import cameras, resolve
+
+    _, _, name = resolve("")
+    return ", ".join(f"{one.source}: {one.name}" for one in cameras()) or name
 
 
 def _disk() -> Finding:

@@ -4,32 +4,48 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from assistant.cli.console import Status, note
 from assistant.engine.prompt import Part
 from assistant.engine.protocol import Clip, Picture
-from models.errors import MediaError
+from assistant.packages import data_folder
+from models.errors import DeviceError, MediaError
 
 _LONGEST_TEXT: Final = 4 * 2**20  # characters; more than any context
 
 
-def load(parts: Iterable[tuple[str, str]]) -> list[Part]:
+@dataclass(frozen=True)
+class Looking:
+    """Through which camera, "" for that of the settings; ``frames`` pictures evenly over ``over`` seconds."""
+
+    source: str = ""
+    frames: int = 1
+    over: float = 2.0
+
+
+_LOOKING: Final = Looking()
+
+
+def load(parts: Iterable[tuple[str, str]], looking: Looking = _LOOKING) -> list[Part]:
     """Load all parts. Raises MediaError, DeviceError. Ctrl-C interrupts it as it does any program."""
-    return [_load(kind, value) for kind, value in parts]
+    return [part for kind, value in parts for part in _load(kind, value, looking)]
 
 
-def _load(kind: str, value: str) -> Part:
+def _load(kind: str, value: str, looking: Looking) -> Iterable[Part]:
     match kind:
         case "audio":
-            return recording(Path(value))
+            return [recording(Path(value))]
         case "image":
-            return picture(Path(value))
+            return [picture(Path(value))]
+        case "camera":
+            return seen(looking)
         case "mic":
-            return spoken()
+            return [spoken()]
         case _:
-            return typed(value)
+            return [typed(value)]
 
 
 def typed(value: str) -> str:
@@ -50,6 +66,21 @@ def picture(path: Path) -> Picture:
 
     Status.show(f"Opening {path.name} …")
     return Picture(pictures.load(path))
+
+
+def seen(looking: Looking) -> list[Picture]:
+    """What a camera sees now."""
+    from assistant import usage
+    from assistant.media import camera
+    from assistant.settings import SettingsFile, default_path
+
+    settings = SettingsFile(default_path()).load().settings
+    if not settings.privacy.camera:
+        raise DeviceError("The camera is switched off.", "Allow it: `aside settings set privacy.camera true`")
+    Status.show("Looking …")
+    log = usage.Usage(data_folder() / usage.FILE)
+    pictures = camera.snapshots(looking.source or settings.camera.source, looking.frames, looking.over, log)
+    return [Picture(one) for one in pictures]
 
 
 def recording(path: Path) -> Clip:
