@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -15,19 +18,22 @@ from PIL import Image
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QMessageBox, QWidget
 from real_window import LIGHT, desktop, load_nano, wait_until
+from test_history_faults import DISKS, small_disk
 from test_ui_messages import choose, click, put
 from test_ui_window import idle
 from virtual_screen import VirtualScreen
 
-from assistant.history.records import NewMedia, NewTurn, ToolCall
+from assistant.history.records import NewMedia, NewTurn, ToolCall, Turn
 from assistant.history.store import History
 from assistant.settings import Privacy, Settings
+from ui import brain
 from ui.app import Desktop
 from ui.message_bar import Act
 from ui.question import Question
 from ui.sheet import Message
 from ui.side import PAGE
 
+ROOT: Final = Path(__file__).parent.parent
 LONG: Final = 500  # turns
 
 
@@ -281,3 +287,127 @@ def test_what_is_too_old_goes_at_the_start(qt: QApplication, tmp_path: Path) -> 
     with desktop(qt, tmp_path, settings) as one:
         shown = one.window.side.list
         wait_until(lambda: [shown.item(row).text() for row in range(shown.count())] == ["New"])
+
+
+@pytest.mark.skipif(small_disk not in DISKS, reason="file systems can't be mounted here")
+def test_a_full_disk_costs_neither_the_answer_nor_the_history(qt: QApplication, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as leave:
+        with desktop(qt, tmp_path / "disk") as one:
+            load_nano(one)
+            put(one, Question("hello"))
+            wait_until(lambda: one.window.side.list.count() == 1)
+            leave(0)
+            put(one, Question("what can you do"))
+            wait_until(lambda: "The disk is full" in one.window.banner.text)
+            assert one.window.banner.isVisible()
+            answer = "".join(one.window.talk.exchanges[-1].answer)
+            assert answer
+            wait_until(lambda: answer in one.window.transcript.toPlainText())
+            leave(1 << 21)
+            put(one, Question("what is seven times eight"))
+            wait_until(lambda: one.window.side.list.count() == 1)
+        with History(tmp_path / "disk" / "history") as history:
+            assert history.is_intact()
+            turns = history.turns(history.conversations()[0].id)
+            assert [t.text for t in turns if t.role == "user"] == ["hello", "what is seven times eight"]
+            assert {t.state for t in turns} == {"complete"}
+
+
+@pytest.mark.skipif(small_disk not in DISKS, reason="file systems can't be mounted here")
+def test_an_answer_that_found_no_room_is_kept_when_there_is_some(qt: QApplication, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as leave:
+        with desktop(qt, tmp_path / "disk") as one:
+            load_nano(one)
+
+            def fill(event: object) -> None:
+                if isinstance(event, brain.Wrote):
+                    leave(0)
+
+            one.conductor.told.connect(fill)
+            told = put(one, Question("what can you do"))
+            one.conductor.told.disconnect(fill)
+            answer = "".join(event.text for event in told if isinstance(event, brain.Wrote))
+            wait_until(lambda: "The disk is full" in one.window.banner.text)
+            leave(1 << 21)
+        with History(tmp_path / "disk" / "history") as history:
+            _, reply = history.turns(history.conversations()[0].id)
+            assert (reply.state, reply.text) == ("complete", answer)
+
+
+def test_a_damaged_history_can_be_read_and_exported(
+    qt: QApplication, screen: VirtualScreen, tmp_path: Path
+) -> None:
+    with History(tmp_path / "history") as history:
+        for n in range(40):
+            number = history.create(f"Number {n}").id
+            history.append(number, NewTurn("user", f"What is {n}? " * 50))
+            history.append(number, NewTurn("assistant", f"It is {n}."))
+    path = tmp_path / "history" / "history.db"
+    data = bytearray(path.read_bytes())
+    data[4096:4196] = bytes(100)
+    path.write_bytes(data)
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        window = one.window
+        wait_until(window.banner.action.isVisible)
+        assert "damaged" in window.banner.text
+        assert window.header.unkept.isVisible()
+        assert window.side.list.count() > 20
+        put(one, Question("hello"))
+        assert len(window.talk.exchanges) == 1
+        window.banner.action.setFocus()
+        screen.xdotool("key", "space")
+        dialog(QFileDialog)
+        target = tmp_path / "all.zip"
+        screen.xdotool("key", "ctrl+a", "type", "--delay", 5, str(target))
+        screen.xdotool("key", "Return")
+        wait_until(target.is_file)
+        wait_until(lambda: "all.zip" in window.banner.text)
+        with zipfile.ZipFile(target) as archive:
+            assert len(archive.namelist()) > 20
+    assert path.read_bytes() == bytes(data)
+
+
+def test_killed_in_mid_answer_it_has_what_was_written(
+    screen: VirtualScreen, small_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir(mode=0o700)
+    folder = tmp_path / "data" / "aside" / "history"
+    environment = screen.environment | {
+        "XDG_RUNTIME_DIR": str(tmp_path / "run"),
+        "XDG_DATA_HOME": str(tmp_path / "data"),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+    }
+
+    def turns() -> list[Turn]:
+        if not (folder / "history.db").exists():
+            return []
+        with History(folder) as history:
+            return [turn for one in history.conversations() for turn in history.turns(one.id)]
+
+    def eventually(look: Callable[[], Any]) -> Any:
+        deadline = time.monotonic() + 90
+        while not (found := look()):
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.02)
+        return found
+
+    command = [sys.executable, "-m", "assistant", "desktop", "--model", str(small_model)]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
+        try:
+            window = screen.wait_for_window("^Aside$")
+            screen.xdotool("windowactivate", "--sync", window)
+            screen.xdotool("type", "--delay", 5, "a b c d e f")
+
+            def asked() -> bool:
+                screen.xdotool("key", "Return")  # nothing happens until the model is loaded
+                return bool(turns())
+
+            eventually(asked)
+            eventually(lambda: [t for t in turns() if t.state == "open" and t.text])
+        finally:
+            process.kill()
+    _, reply = turns()
+    assert reply.state == "failed"
+    assert reply.text
+    assert "ended before the reply was complete" in reply.problem

@@ -54,6 +54,7 @@ class _Keeping:
     question: int
     reply: StreamedTurn
     calls: list[ToolCall] = field(default_factory=list)
+    end: Callable[[], Any] | None = None  # what is to be written yet, when there is room for it
 
 
 class Archive:
@@ -78,11 +79,15 @@ class Archive:
         self.model = ""
         self.changed: Callable[[], Any] = lambda: None
         """Called when conversations went without anybody having asked for it."""
+        self.problem: HistoryError | None = None
+        """Why the history can only be read, or None."""
+        self.damaged: Callable[[HistoryError], Any] = lambda _: None
+        """Called when that is found out."""
 
     @property
     def keeps(self) -> bool:
         """Whether what is said next is kept."""
-        return self._privacy.keep_history
+        return self._privacy.keep_history and self.problem is None
 
     def apply(self, privacy: Privacy) -> None:
         """What is kept from now on, and for how long."""
@@ -125,18 +130,19 @@ class Archive:
 
     def export(
         self,
-        number: int,
+        number: int | None,
         target: Path,
         form: Format,
         done: Callable[[Exported], Any],
         failed: Callable[[AsideError], Any],
     ) -> None:
-        """Write a conversation with its media into a zip file, in place of one that is there."""
+        """Write a conversation, or all, with its media into a zip file, in place of one that is there."""
 
         def write(history: History) -> Exported:
             with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
                 made = Path(folder) / target.name
-                exported = export(history, [number], made, [form])
+                listed = history.conversations(-1) if number is None else [history.conversation(number)]
+                exported = export(history, [one.id for one in listed], made, [form])
                 made.replace(target)
             return exported
 
@@ -176,6 +182,8 @@ class Archive:
             try:
                 if self._history is None:
                     self._history = History(self._folder)
+                    if self._history.problem is not None:
+                        self._gate.post(partial(self._cannot_keep, self._history.problem))
                 result = work(self._history)
             except Exception as error:  # what can't be kept must not end what can be said
                 problem = worded(error)
@@ -186,6 +194,10 @@ class Archive:
         if not self._closed.is_set():
             self._pool.submit(carry_out)
 
+    def _cannot_keep(self, problem: HistoryError) -> None:
+        self.problem = problem
+        self.damaged(problem)
+
     def _set_current(self, number: int | None, places: Sequence[int | None]) -> None:
         self._current, self._places = number, [*places]
 
@@ -195,7 +207,8 @@ class Archive:
         replaced = next((row for row in self._places[place:] if row is not None), None)
         del self._places[place:]
         self._places += [None] * (place + 1 - len(self._places))
-        if not privacy.keep_history:
+        self._end_all()
+        if not privacy.keep_history or history.problem is not None:
             return None
         if self._current is None:
             self._current = history.create().id
@@ -223,9 +236,22 @@ class Archive:
                 kept.calls.append(ToolCall(name, arguments))
             case Answered():
                 state: Any = "stopped" if event.reason == "cancelled" else "complete"
-                kept.reply.finish(state, calls=kept.calls, figures=figures(event))
+                self._end(kept, partial(kept.reply.finish, state, calls=kept.calls, figures=figures(event)))
             case Failed(_, error):
-                kept.reply.finish("failed", problem=str(error), calls=kept.calls)
+                self._end(kept, partial(kept.reply.finish, "failed", problem=str(error), calls=kept.calls))
+
+    @staticmethod
+    def _end(kept: _Keeping, end: Callable[[], Any]) -> None:
+        kept.end = end
+        end()
+        kept.end = None
+
+    def _end_all(self) -> None:
+        """Try once more to end answers for which there was no room."""
+        for kept in self._keeping.values():
+            if kept.end is not None:
+                with contextlib.suppress(HistoryError):
+                    self._end(kept, kept.end)
 
     def _understood(self, turn: int, words: str, history: History) -> Conversation | None:
         kept = self._keeping.get(turn)
@@ -274,6 +300,7 @@ class Archive:
         self._set_current(None, [])
 
     def _shut(self) -> None:
+        self._end_all()
         for kept in self._keeping.values():
             with contextlib.suppress(HistoryError):  # as on a full disk; nobody is there to be told
                 kept.reply.__exit__(None, None, None)  # stopped, unless it was finished

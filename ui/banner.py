@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
 
 from models.errors import AsideError
 from ui import icons, theme
@@ -25,6 +26,10 @@ class Banner(QFrame):
         self._problem.setTextFormat(Qt.TextFormat.PlainText)
         self._problem.setWordWrap(True)
         self._problem.setAccessibleName(self.tr("Problem"))
+        self.action = QPushButton()
+        self.action.hide()
+        self._act: Callable[[], object] = lambda: None
+        self.action.clicked.connect(self._clicked)
         self._dismiss = QToolButton()
         self._dismiss.setToolTip(self.tr("Dismiss"))
         self._dismiss.setAccessibleName(self.tr("Dismiss"))
@@ -37,6 +42,7 @@ class Banner(QFrame):
         row.setSpacing(theme.GAP)
         row.addWidget(self._warning)
         row.addWidget(self._problem, 1)
+        row.addWidget(self.action)
         row.addWidget(self._dismiss)
         self.hide()
 
@@ -55,6 +61,16 @@ class Banner(QFrame):
         self._warning.hide()
         self._show(text, stays=False)
 
+    def _clicked(self) -> None:
+        self._act()
+
+    def offer(self, error: AsideError, text: str, act: Callable[[], object]) -> None:
+        """Say it until it is dismissed, with a button for what can be done."""
+        self.show_problem(error, stays=True)
+        self.action.setText(text)
+        self._act = act
+        self.action.show()
+
     def show_problem(self, error: AsideError, stays: bool = False) -> None:
         """Say it for a while, or until it is dismissed."""
         self._warning.show()
@@ -62,6 +78,7 @@ class Banner(QFrame):
 
     def _show(self, text: str, stays: bool) -> None:
         self._problem.setText(text)
+        self.action.hide()
         self.show()
         if stays:
             self._timer.stop()

@@ -100,8 +100,8 @@ class ConversationMenu(QObject):
         box.finished.connect(box.deleteLater)
         box.open()
 
-    def export(self, number: int, title: str, form: Format) -> None:
-        """Ask where, then write it there with its media."""
+    def export(self, number: int | None, title: str, form: Format) -> None:
+        """Ask where, then write it there with its media; None: all conversations."""
         folder = Path(
             QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DocumentsLocation) or Path.home()
         )
@@ -114,7 +114,7 @@ class ConversationMenu(QObject):
         dialog.finished.connect(dialog.deleteLater)
         dialog.open()
 
-    def _export(self, number: int, target: Path, form: Format) -> None:
+    def _export(self, number: int | None, target: Path, form: Format) -> None:
         def done(exported: Exported) -> None:
             self.said.emit(self.tr("Exported: {file}").replace("{file}", str(target)))
             for problem in exported.problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from PySide6.QtCore import Qt, Signal
@@ -18,7 +19,7 @@ from PySide6.QtWidgets import (
 
 from assistant.history.records import Conversation
 from assistant.turn import Phase, State
-from models.errors import AsideError
+from models.errors import AsideError, HistoryError
 from ui import brain, theme
 from ui.archive import Archive
 from ui.banner import Banner, Editing
@@ -158,6 +159,7 @@ class Window(QMainWindow):
         self.menu.problem.connect(self.show_problem)
         self.header.menu_button.clicked.connect(self._show_menu)
         self._archive.changed = self.side.refresh
+        self._archive.damaged = self._show_damaged
         self.header.side_button.clicked.connect(self._toggle_side)
         self.empty.chosen.connect(self._ask_example)
         self.side.preferences.connect(self.preferences)
@@ -223,6 +225,12 @@ class Window(QMainWindow):
         """Whether what is said is kept."""
         self.header.unkept.setVisible(not self._archive.keeps)
         self.header.menu_button.setVisible(not self.talk.empty)
+
+    def _show_damaged(self, problem: HistoryError) -> None:
+        """The history can only be read: nothing more is kept, and what is left can be saved."""
+        self.show_kept()
+        act = partial(self.menu.export, None, self.tr("Conversations"), "json")
+        self.banner.offer(problem, self.tr("Export all …"), act)
 
     def _show_menu(self) -> None:
         button = self.header.menu_button
