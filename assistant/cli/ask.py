@@ -30,6 +30,7 @@ _EXAMPLES = """  aside ask "What can you do?"
   aside ask --audio question.wav --image photo.jpg --say
   aside ask --image before.jpg --image after.jpg "What changed?" --json
   aside ask --mic --say-to answer.wav
+  aside ask --document report.pdf --pages 2-3 "What does the table say?"
   aside ask --camera "What do you see?"
   aside ask --camera --source clip.mp4 --frames 4 --over 2 "What happened?"
   aside ask --interactive
@@ -65,7 +66,7 @@ def ask(arguments: Sequence[str]) -> int:
     if not parts and not given.interactive:
         raise MediaError(
             "There is no question.",
-            "Give words, --text, --audio, --image, --camera or --mic; see `aside ask --help`.",
+            "Give words, --text, --audio, --image, --document, --camera or --mic; see `aside ask --help`.",
         )
     if any(kind == "text" and not value.strip() for kind, value in parts):
         raise MediaError("The text is empty.", "Write a question.")
@@ -73,7 +74,9 @@ def ask(arguments: Sequence[str]) -> int:
     with ExitStack() as stack:
         path = packages.find_package(given.model)
         looking = inputs.Looking(given.source, int(given.frames), given.over)
-        loaded = inputs.load(parts, looking)  # before the model, so that a wrong name costs no wait
+        loaded = inputs.load(
+            parts, looking, given.pages
+        )  # before the model, so that a wrong name costs no wait
         narrator = speaking.narration(given, stack)
         session = stack.enter_context(conversation.open_model(path, given.adapter))
         chat = _Chat(
@@ -244,6 +247,7 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
     ordered.add_argument(
         "--image", action=options.Ordered, metavar="FILE", help="a picture: PNG, JPEG, WebP, BMP, TIFF"
     )
+    ordered.add_argument("--document", action=options.Ordered, metavar="FILE", help="a PDF or a text file")
     ordered.add_argument("--camera", action=options.Ordered, nargs=0, help="what a camera sees")
     ordered.add_argument("--mic", action=options.Ordered, nargs=0, help="listen to the microphone")
     ordered.add_argument(
@@ -265,6 +269,12 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
         default=2.0,
         metavar="S",
         help="seconds from the first to the last of them (default: 2)",
+    )
+    parser.add_argument(
+        "--pages",
+        default="",
+        metavar="PAGES",
+        help="of the document, such as 1-3,7 (default: the first four)",
     )
     answer = parser.add_argument_group("the answer")
     speaking.add_say(answer, "it")

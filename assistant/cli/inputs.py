@@ -29,12 +29,15 @@ class Looking:
 _LOOKING: Final = Looking()
 
 
-def load(parts: Iterable[tuple[str, str]], looking: Looking = _LOOKING) -> list[Part]:
-    """Load all parts. Raises MediaError, DeviceError. Ctrl-C interrupts it as it does any program."""
-    return [part for kind, value in parts for part in _load(kind, value, looking)]
+def load(parts: Iterable[tuple[str, str]], looking: Looking = _LOOKING, pages: str = "") -> list[Part]:
+    """Load all parts. Raises MediaError, DeviceError. Ctrl-C interrupts it as it does any program.
+
+    ``pages`` are those of documents.
+    """
+    return [part for kind, value in parts for part in _load(kind, value, looking, pages)]
 
 
-def _load(kind: str, value: str, looking: Looking) -> Iterable[Part]:
+def _load(kind: str, value: str, looking: Looking, pages: str) -> Iterable[Part]:
     match kind:
         case "audio":
             return [recording(Path(value))]
@@ -42,6 +45,8 @@ def _load(kind: str, value: str, looking: Looking) -> Iterable[Part]:
             return [picture(Path(value))]
         case "camera":
             return seen(looking)
+        case "document":
+            return document(Path(value), pages)
         case "mic":
             return [spoken()]
         case _:
@@ -66,6 +71,19 @@ def picture(path: Path) -> Picture:
 
     Status.show(f"Opening {path.name} …")
     return Picture(pictures.load(path))
+
+
+def document(path: Path, pages: str) -> list[Part]:
+    """Pages of a PDF as pictures, then their text; or a text file."""
+    from assistant.media import document as documents
+
+    loaded = documents.load(
+        path, pages, on_page=lambda done, of: Status.show(f"Page {done} of {of} of {path.name} …")
+    )
+    Status.clear()
+    if loaded.total > len(loaded.pages):
+        note(f"{path.name}: pages {loaded.used} of {loaded.total:,}; --pages chooses others.")
+    return [*(Picture(data) for data in loaded.pictures), *([loaded.text] if loaded.text else [])]
 
 
 def seen(looking: Looking) -> list[Picture]:
