@@ -169,7 +169,7 @@ def test_doctor_tells_what_is_missing_and_works_without(aside: Aside) -> None:
     assert result.code == 0, result.out
     assert "✓ model" in result.out
     assert "! microphone" in result.out
-    assert "Aside works, without: microphone, speaker." in result.out
+    assert "Aside works, without: microphone, speaker, camera." in result.out
     broken = Aside(aside.folder, aside.folder / "nowhere")
     result = broken("doctor", "--json")
     assert result.code == 3
