@@ -19,6 +19,7 @@ from assistant.history.records import Turn
 from assistant.history.store import History
 from assistant.media import sound
 from assistant.media.sound import RATE
+from assistant.settings import SettingsFile
 
 ROOT = Path(__file__).parent.parent
 QUESTION = "Set a timer for five minutes."
@@ -39,6 +40,7 @@ class Running:
             "XDG_CONFIG_HOME": str(folder / "config"),
             "LANG": "en_US.UTF-8",
         }
+        SettingsFile(folder / "config/aside/settings.json").change({"interface.welcomed": True})
         self.process = self.aside("desktop")
 
     def aside(self, *words: str) -> subprocess.Popen[str]:

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QApplication
 
 from assistant import packages
 from assistant.instance import Instance, Request
+from assistant.settings import Loaded as LoadedSettings
 from assistant.settings import Model, Settings, SettingsFile, default_path
 from assistant.usage import FILE, Kind, Usage
 from models.errors import AsideError, DeviceError, SettingsError
@@ -24,6 +25,7 @@ from ui.archive import Archive
 from ui.brain import BrainEvent, Called, Failed, Loaded, LoadFailed, Wrote
 from ui.choices import Choices
 from ui.conductor import Conductor
+from ui.first_start import FirstStart
 from ui.form import Page
 from ui.gate import Gate
 from ui.hotkeys import Hotkeys, Pressed, Released, available
@@ -70,6 +72,7 @@ class Desktop:
         self.pill, self.tray, self.screens = Pill(), Tray(), Screens(self.usage)
         self.hotkeys: Hotkeys | None = None
         self.preferences = Preferences(self._pages)
+        self._first_start: FirstStart | None = None
         self._connect()
         self.apply_theme()
         application.styleHints().colorSchemeChanged.connect(self.apply_theme)
@@ -104,6 +107,8 @@ class Desktop:
         self.pill.set_theme(colours)
         self.tray.set_theme(colours)
         self.preferences.set_theme(colours)
+        if self._first_start is not None:
+            self._first_start.set_theme(colours)
 
     def apply(self, now: Settings, before: Settings) -> None:
         """Have everything follow settings that were changed, and leave what was not as it is."""
@@ -152,9 +157,34 @@ class Desktop:
                     {"model.package": self._good.package, "model.adapter": self._good.adapter}
                 )
 
-    def open_preferences(self) -> None:
+    def greet(self, loaded: LoadedSettings) -> None:
+        """What a person sees at the start: the first page, once, and what is wrong with the settings."""
+        if not loaded.settings.interface.welcomed:
+            self.welcome()
+        if loaded.remarks:
+            self.window.show_problem(SettingsError(" ".join(loaded.remarks)), stays=True)
+
+    def welcome(self) -> None:
+        """The page of the first start, in the window."""
+        page = self._first_start = FirstStart(self.choices, self.gate, self.usage)
+        page.started.connect(self.end_welcome)
+        page.more.connect(lambda: self.open_preferences(ModelPage))
+        page.set_theme(self.theme)
+        self.window.show_front(page)
+        page.start_button.setFocus()
+
+    def end_welcome(self) -> None:
+        """The person begins, here or by a hotkey."""
+        if self._first_start is not None:
+            self._first_start.leave()
+            self._first_start = None
+            self.window.leave_front()
+
+    def open_preferences(self, page: type[Page] | None = None) -> None:
         """The window of settings to the front."""
         self.preferences.show()
+        if page is not None:
+            self.preferences.turn_to(page)
         self.preferences.raise_()
         self.preferences.activateWindow()
 
@@ -224,6 +254,7 @@ class Desktop:
 
     def _captured(self, picture: bytes) -> None:
         """The picture waits in the composer; what is spoken or typed next is asked about it."""
+        self.end_welcome()
         self.show()
         self.window.composer.add_picture(picture, QCoreApplication.translate("Desktop", "Screenshot"))
         self.window.composer.text.setFocus()
@@ -237,6 +268,7 @@ class Desktop:
         conductor.told.connect(self._show_in_pill)
         conductor.problem.connect(lambda error: pill.show_note(str(error)))
         conductor.told.connect(self._model_told)
+        conductor.asked.connect(lambda *_: self.end_welcome())
         conductor.companions = self.window.composer.take_media
         pill.stopped.connect(conductor.stop)
         pill.opened.connect(self.show)
@@ -321,6 +353,7 @@ class Desktop:
         self.window.hide()
         self.pill.hide()
         self.preferences.hide()
+        self.end_welcome()
         self.screens.thaw()
         self.release_keys()
         self.conductor.close()
@@ -398,8 +431,7 @@ def run(
             place.serve(lambda request: desktop.gate.post(partial(desktop.obey, request)))
             if not hidden or not desktop.tray.there:
                 desktop.show()
-            if loaded.remarks:
-                desktop.window.show_problem(SettingsError(" ".join(loaded.remarks)), stays=True)
+            desktop.greet(loaded)
             desktop.grab_keys()
             if package is None:
                 desktop.load_model()

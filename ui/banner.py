@@ -51,6 +51,11 @@ class Banner(QFrame):
         """The last problem."""
         return self._problem.text()
 
+    @property
+    def passing(self) -> bool:
+        """Whether it goes away by itself."""
+        return self._timer.isActive()
+
     def set_theme(self, colours: Theme) -> None:
         """Icons in the theme's colours."""
         self._dismiss.setIcon(icons.icon("close", colours.text))

@@ -24,6 +24,7 @@ from assistant.bench.rig import Ear
 from assistant.history.records import NewTurn
 from assistant.history.store import History
 from assistant.media.sound import wav
+from assistant.settings import SettingsFile
 from assistant.voice.speech import Voice
 from models.errors import DeviceError, EngineError
 from ui.robot import Robot
@@ -123,6 +124,8 @@ class _Bench:
             "XDG_CONFIG_HOME": str(folder / "config"),
             "LANG": "C.UTF-8",
         }
+        seen = SettingsFile(folder / "config" / "aside" / "settings.json")
+        seen.change({"interface.welcomed": True})  # the first page would hide what is measured
         self.notes: list[str] = []
         self._found: dict[str, list[float]] = {}
 

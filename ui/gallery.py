@@ -20,6 +20,7 @@ from ui.app import Desktop, application
 from ui.question import Question
 
 _PATIENCE: Final = 120_000  # ms for one screen
+_LIST: Final = 1500  # ms for devices, packages and sizes to be listed
 _SETTLE: Final = 250  # ms for layouts, fades and the cursor
 
 
@@ -51,6 +52,10 @@ class _Photographer:
         one, window = self._desktop, self._desktop.window
         one.show()
         one.conductor.brain.load(package, "nano")
+        one.welcome()
+        self._pause(_LIST)
+        self._shoot(window, "first-start")
+        one.end_welcome()
         self._shoot(window, "loading")
         self._wait(lambda: window.ready)
         self._shoot(window, "empty")
@@ -71,7 +76,18 @@ class _Photographer:
         window.resize(640, 560)
         self._shoot(window, "narrow-problem")
         self._pill()
+        self._preferences()
         return self._made
+
+    def _preferences(self) -> None:
+        one = self._desktop
+        one.open_preferences()
+        for place, page in enumerate(one.preferences.pages):
+            one.preferences.list.setCurrentRow(place)
+            self._pause(_LIST)
+            name = type(page).__name__.removesuffix("Page").lower()
+            self._shoot(one.preferences, f"settings-{name}")
+        one.preferences.hide()
 
     def _pill(self) -> None:
         pill = self._desktop.pill

@@ -65,6 +65,12 @@ class Preferences(QWidget):
         for keys in ("Ctrl+W", "Esc"):
             QShortcut(QKeySequence(keys), self).activated.connect(self.close)
 
+    @property
+    def page(self) -> Page | None:
+        """The one in sight."""
+        page = self._stack.currentWidget()
+        return page if isinstance(page, Page) else None
+
     def set_theme(self, colours: Theme) -> None:
         """Icons and colours of everything in it."""
         self._theme = colours
@@ -134,11 +140,9 @@ class Preferences(QWidget):
                 self._arrive()
 
     def _arrive(self) -> None:
-        page = self._stack.currentWidget()
-        if isinstance(page, Page):
-            page.arrive()
+        if self.page is not None:
+            self.page.arrive()
 
     def _leave(self) -> None:
-        page = self._stack.currentWidget()
-        if isinstance(page, Page):
-            page.leave()
+        if self.page is not None:
+            self.page.leave()

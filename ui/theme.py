@@ -133,6 +133,7 @@ QLabel[kind="problem"] {{ color: {t.bad}; font-size: {px(-1)}px; }}
 #segments {{ background: {t.side}; border: 1px solid {t.line}; border-radius: {RADIUS}px; }}
 #side {{ background: {t.side}; border: none; border-right: 1px solid {t.line}; }}
 #header {{ background: {t.ground}; border: none; border-bottom: 1px solid {t.line}; }}
+#foot {{ background: {t.ground}; border: none; border-top: 1px solid {t.line}; }}
 #transcript {{ background: {t.ground}; color: {t.text}; border: none;
     selection-background-color: {t.accent}; selection-color: {t.on_accent}; }}
 #bar {{ background: {t.raised}; border: 1px solid {t.line}; border-radius: {GAP}px; }}

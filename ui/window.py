@@ -90,6 +90,18 @@ class Window(QMainWindow):
         """Say what happened and what to do, above the composer; for a while, or until it is dismissed."""
         self.banner.show_problem(error, stays)
 
+    def show_front(self, page: QWidget) -> None:
+        """Show a page in place of everything else."""
+        self._front.setCurrentIndex(self._front.addWidget(page))
+
+    def leave_front(self) -> None:
+        """Show the conversation again, and let go of a page in place of it."""
+        page = self._front.widget(1)
+        if page is not None:
+            self._front.removeWidget(page)
+            page.deleteLater()
+            self.composer.text.setFocus()
+
     def begin(self) -> None:
         """A new conversation."""
         self.talk.begin()
@@ -124,7 +136,9 @@ class Window(QMainWindow):
         self._splitter.setStretchFactor(1, 1)
         self._splitter.setSizes([260, 820])
         self._splitter.setCollapsible(1, False)
-        self.setCentralWidget(self._splitter)
+        self._front = QStackedWidget()
+        self._front.addWidget(self._splitter)
+        self.setCentralWidget(self._front)
 
     def _bottom(self) -> QHBoxLayout:
         """The composer, in the middle of a wide window, with the banner for problems above it."""

@@ -1,0 +1,79 @@
+"""The page of the first start: seen once, honest about nano, and out of the way of whoever asks at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtWidgets import QApplication, QLabel
+from real_window import desktop, load_nano, wait_until
+from virtual_screen import VirtualScreen
+
+from assistant.settings import SettingsFile
+from models import package
+from ui.first_start import FirstStart
+from ui.preferences_model import ModelPage
+from ui.question import Question
+
+START = {"interface.language": "en", "interface.theme": "light"}
+
+
+def texts(page: FirstStart) -> str:
+    return "\n".join(label.text() for label in page.findChildren(QLabel))
+
+
+def test_it_is_seen_once_and_says_what_nano_cannot_do(
+    qt: QApplication, screen: VirtualScreen, tmp_path: Path
+) -> None:
+    file = SettingsFile(tmp_path / "config" / "settings.json")
+    file.change(START)
+    with desktop(qt, tmp_path / "data", file.load().settings, file) as one:
+        one.greet(file.load())
+        page = one.window.findChild(FirstStart)
+        assert page is not None
+        wait_until(page.isVisible)
+        wait_until(lambda: all(limit in texts(page) for limit in package.check(package.embedded()).limits))
+        assert "Ctrl + Alt + Space" in texts(page)
+        page.autostart.setFocus()
+        page.preroll.click()
+        wait_until(lambda: not one.settings.privacy.preroll)
+        file.change({"hotkeys.talk": "Ctrl+Alt+J"})
+        wait_until(lambda: "Ctrl + Alt + J" in texts(page))
+        page.more.emit()
+        wait_until(one.preferences.isActiveWindow)
+        assert isinstance(one.preferences.page, ModelPage)
+        one.preferences.close()
+        one.window.activateWindow()
+        page.start_button.setFocus()
+        wait_until(page.start_button.hasFocus)
+        screen.xdotool("key", "space")
+        wait_until(one.window.composer.text.hasFocus)
+        wait_until(lambda: file.load().settings.interface.welcomed)
+        assert not file.load().settings.privacy.preroll
+    with desktop(qt, tmp_path / "data", file.load().settings, file) as one:
+        one.greet(file.load())
+        assert one.window.findChild(FirstStart) is None
+        assert one.window.composer.isVisible()
+
+
+def test_who_asks_at_once_sees_the_answer(qt: QApplication, tmp_path: Path) -> None:
+    file = SettingsFile(tmp_path / "config" / "settings.json")
+    settings = file.change(START)
+    with desktop(qt, tmp_path / "data", settings, file) as one:
+        load_nano(one)
+        one.welcome()
+        assert not one.window.composer.isVisible()
+        one.conductor.ask(Question("hello"))  # as a hotkey does
+        wait_until(one.window.transcript.isVisible)
+        assert not file.load().settings.interface.welcomed  # it was not read: it comes again
+
+
+def test_a_damaged_file_is_said_until_it_is_dismissed(qt: QApplication, tmp_path: Path) -> None:
+    file = SettingsFile(tmp_path / "config" / "settings.json")
+    file.change(START)
+    file.path.write_text('{"interface": {"theme": "pink", "language": "en", "welcomed": true}}')
+    loaded = file.load()
+    with desktop(qt, tmp_path / "data", loaded.settings, file) as one:
+        one.greet(loaded)
+        wait_until(one.window.banner.isVisible)
+        assert "interface.theme" in one.window.banner.text
+        assert not one.window.banner.passing
