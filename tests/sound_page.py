@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtWidgets import QLabel
 from real_window import LIGHT, wait_until
 
 from assistant import usage
+from assistant.settings import Privacy
 from ui import app
 from ui.preferences_sound import SoundPage
 
@@ -20,7 +22,8 @@ def tell(step: str) -> None:
 
 def main(folder: Path) -> None:
     qt = app.application()
-    with app.Desktop(qt, LIGHT, folder / "data") as one:
+    settings = replace(LIGHT, privacy=Privacy(preroll=False))
+    with app.Desktop(qt, settings, folder / "data") as one:
         one.open_preferences()
         page = one.preferences.turn_to(SoundPage)
         assert isinstance(page, SoundPage)
@@ -35,6 +38,9 @@ def main(folder: Path) -> None:
         assert [use.kind for use in usage.read(folder / "data/usage.jsonl")] == ["microphone"]
         tell("closed")
         one.preferences.list.setCurrentRow(0)
+        page.refresh.click()
+        wait_until(lambda: not page.refresh.isEnabled())
+        wait_until(page.refresh.isEnabled)
         played: list[bool] = []
         page.sample.played.connect(lambda: played.append(True))
         page.sample.click()

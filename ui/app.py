@@ -166,7 +166,7 @@ class Desktop:
 
     def welcome(self) -> None:
         """The page of the first start, in the window."""
-        page = self._first_start = FirstStart(self.choices, self.gate, self.usage)
+        page = self._first_start = FirstStart(self.choices, self.gate, self.conductor.ear.listen)
         page.started.connect(self.end_welcome)
         page.more.connect(lambda: self.open_preferences(ModelPage))
         page.set_theme(self.theme)
@@ -290,8 +290,9 @@ class Desktop:
         privacy = PrivacyPage(self.choices, self.gate, self.archive, self._data)
         privacy.wiped.connect(self.window.begin)
         privacy.wiped.connect(self.window.side.refresh)
+        conductor = self.conductor
         return [
-            ("speak", SoundPage(self.choices, self.gate, self.usage)),
+            ("speak", SoundPage(self.choices, self.gate, conductor.ear.listen, conductor.renew_devices)),
             ("keyboard", HotkeysPage(self.choices, self.gate, self._pause_keys)),
             ("model", ModelPage(self.choices, self.gate, self.model)),
             ("look", LookPage(self.choices)),

@@ -19,6 +19,7 @@ from assistant.settings import Settings
 from assistant.timing import Times
 from assistant.turn import Phase, State
 from assistant.usage import Usage
+from assistant.voice import audio_devices
 from assistant.voice.ear import Ear
 from assistant.voice.endpoint import trimmed
 from assistant.voice.microphone import BlockSource, Microphone
@@ -31,6 +32,7 @@ from ui.mouth import Mouth
 from ui.question import Question
 
 OpenMicrophone = Callable[[str], BlockSource]
+_RENEW: Final = 1.0  # s
 _NOTHING: Final = DeviceError("Nothing was heard.", "Speak louder or closer to the microphone.")
 
 
@@ -119,6 +121,17 @@ class Conductor(QObject):
     def apply(self, settings: Settings) -> None:
         """Follow settings that may have changed: the devices."""
         self.ear.set(settings.sound.microphone, settings.privacy.preroll)
+
+    def renew_devices(self) -> bool:
+        """Have the system look for devices; False while one is in use. Takes a second; in any thread."""
+        device, preroll = self.ear.chosen
+        self.ear.set(device, False)
+        self.mouth.rest()
+        until = time.monotonic() + _RENEW
+        while not (renewed := audio_devices.renew()) and time.monotonic() < until:
+            time.sleep(0.05)  # until the ear's thread has closed the microphone
+        self.ear.set(device, preroll)
+        return renewed
 
     def stop(self) -> None:
         """Silence, and nothing more is written."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from assistant.settings import Settings
-from assistant.usage import Usage
+from assistant.voice.microphone import BlockSource
 from models import package
 from models.package import PackageInfo
 from ui import hotkeys, icons, theme
@@ -53,7 +54,7 @@ class FirstStart(QWidget):
     more = Signal()
     """The person wants to know how to get the real model."""
 
-    def __init__(self, choices: Choices, gate: Gate, usage: Usage) -> None:
+    def __init__(self, choices: Choices, gate: Gate, listen: Callable[[], BlockSource]) -> None:
         super().__init__()
         self._choices = choices
         page = self._page = Page(
@@ -80,7 +81,7 @@ class FirstStart(QWidget):
         more.clicked.connect(self.more)
         self._model = card.row(self.tr("A small model, nano, is built in"), more)
         card = page.card(self.tr("Can you hear each other?"))
-        self.test = LevelTest(gate, usage, lambda: choices.now.sound.microphone)
+        self.test = LevelTest(gate, listen)
         self.test.button.setAccessibleName(self.tr("Test the microphone"))
         heard = card.row(self.tr("Microphone"), self.test)
         self.test.said.connect(heard.say)

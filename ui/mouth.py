@@ -114,6 +114,13 @@ class Mouth:
             if self._turn <= turn:
                 self._end()
 
+    def rest(self) -> None:
+        """Give the speaker back, unless it is speaking."""
+        with self._lock:
+            if self._speaker is not None and not self._speaker.playing:
+                self._end()
+                self._reset()
+
     def close(self) -> None:
         """Give the speaker back and end the voice."""
         self._closed = True

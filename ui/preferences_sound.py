@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from assistant.settings import Settings
-from assistant.usage import Usage
 from assistant.voice import audio_devices, sound_check
+from assistant.voice.microphone import BlockSource
 from ui.choices import Choices
 from ui.controls import Picker
 from ui.form import Page, button
@@ -19,15 +18,22 @@ from ui.theme import Theme
 class SoundPage(Page):
     """Lists what there is when it is first seen; a test ends when the page is left."""
 
-    def __init__(self, choices: Choices, gate: Gate, usage: Usage) -> None:
+    def __init__(
+        self,
+        choices: Choices,
+        gate: Gate,
+        listen: Callable[[], BlockSource],
+        renew: Callable[[], object],
+    ) -> None:
+        """``listen`` gives what comes in; ``renew``, in a thread, has the system look for devices."""
         super().__init__(choices, self.tr("Sound"))
-        self._gate = gate
+        self._gate, self._renew = gate, renew
         self._listed = False
         self._listing = threading.Event()
         system = ("", self.tr("The system's choice"))
         card = self.card(self.tr("Microphone"))
         self.microphone = self.picker(card, "sound.microphone", self.tr("Microphone"), [system])
-        self.test = LevelTest(gate, usage, lambda: choices.now.sound.microphone)
+        self.test = LevelTest(gate, listen)
         self.test.button.setAccessibleName(self.tr("Test the microphone"))
         row = card.row(self.tr("Level"), self.test)
         self.test.said.connect(row.say)
@@ -53,9 +59,8 @@ class SoundPage(Page):
         self.sample.failed.connect(row.fail)
         self.sample.clicked.connect(lambda: row.fail(""))
         self.refresh = button(self.tr("Look for devices again"))
-        self.refresh.clicked.connect(self.list_devices)
+        self.refresh.clicked.connect(self.look_again)
         self.add(self.refresh)
-        choices.changed.connect(self._changed)
 
     def arrive(self) -> None:
         """List the devices, unless that was done."""
@@ -72,6 +77,17 @@ class SoundPage(Page):
         """Colours of what draws itself."""
         super().set_theme(colours)
         self.test.set_theme(colours)
+
+    def look_again(self) -> None:
+        """List devices that came since."""
+        self.test.stop()
+        self.sample.stop()
+        self.refresh.setEnabled(False)
+        self._gate.run(self._renew, lambda _: self._looked(), lambda _: self._looked())
+
+    def _looked(self) -> None:
+        self.refresh.setEnabled(True)
+        self.list_devices()
 
     def list_devices(self) -> None:
         """Ask the system what there is."""
@@ -92,8 +108,3 @@ class SoundPage(Page):
             )
 
         return offer
-
-    def _changed(self, now: Settings, before: Settings) -> None:
-        """Another microphone is tried out in place of the one before."""
-        if self.test.on and now.sound.microphone != before.sound.microphone:
-            self.test.start()

@@ -10,8 +10,8 @@ from typing import Final
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
-from assistant.usage import Usage
 from assistant.voice import sound_check
+from assistant.voice.microphone import BlockSource
 from models.errors import AsideError
 from ui import theme
 from ui.form import button
@@ -24,15 +24,16 @@ _PATIENCE: Final = 6000  # ms without a sound before it says so
 
 
 class LevelTest(QWidget):
-    """The level of a microphone, while it is on. `stop` closes the microphone."""
+    """The level of the microphone, while it is on; `stop` ends it."""
 
     said = Signal(str)
     """What a person should know; "" is nothing."""
     failed = Signal(AsideError)
 
-    def __init__(self, gate: Gate, usage: Usage, device: Callable[[], str]) -> None:
+    def __init__(self, gate: Gate, listen: Callable[[], BlockSource]) -> None:
+        """``listen`` gives what comes in from now on."""
         super().__init__()
-        self._gate, self._usage, self._device = gate, usage, device
+        self._gate, self._listen = gate, listen
         self._cancel: threading.Event | None = None
         self.level = Level()
         self.level.hide()
@@ -62,7 +63,7 @@ class LevelTest(QWidget):
         """Open it."""
         self.stop()
         cancel = self._cancel = threading.Event()
-        gate, device, usage = self._gate, self._device(), self._usage
+        gate, source = self._gate, self._listen()
         self.level.reset()
         self.level.show()
         self.button.setText(self.tr("Stop"))
@@ -72,9 +73,7 @@ class LevelTest(QWidget):
         def tell(dbfs: float) -> None:
             gate.post(lambda: self._show(cancel, dbfs))
 
-        gate.run(
-            lambda: sound_check.watch_level(device, usage, tell, cancel), failed=partial(self._fail, cancel)
-        )
+        gate.run(lambda: sound_check.watch_level(source, tell, cancel), failed=partial(self._fail, cancel))
 
     def stop(self) -> None:
         """Close it."""

@@ -84,6 +84,12 @@ def open_stream(thing: Thing, device: str | int | None, rate: int, on_block: Cal
             return _open(thing, device, rate, on_block)
 
 
+def renew() -> bool:
+    """Have PortAudio look for devices anew; False if one is in use, and then nothing happens."""
+    with _lock:
+        return _renewed()
+
+
 def _renewed() -> bool:
     """Start PortAudio anew, unless somebody uses it; whether it was."""
     for stream in list(_streams):

@@ -115,6 +115,12 @@ class Ear:
             self._device, self._preroll = device, preroll
             self._update()
 
+    @property
+    def chosen(self) -> tuple[str, bool]:
+        """The device, and whether there is a pre-roll."""
+        with self._changed:
+            return self._device, self._preroll
+
     def close(self) -> None:
         """Give the device back and end the thread; who listens is told that nothing more will come."""
         with self._changed:

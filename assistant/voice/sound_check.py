@@ -6,29 +6,28 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from assistant.usage import Usage
 from assistant.voice.endpoint import QUIETEST, level
-from assistant.voice.microphone import Microphone
+from assistant.voice.microphone import BlockSource
 from assistant.voice.speaker import Speaker
 from assistant.voice.speech import Voice
 
 _EVERY: Final = 2  # blocks between two levels: 25 a second
 
 
-def watch_level(
-    device: str, usage: Usage, on_level: Callable[[float], None], cancel: threading.Event
-) -> None:
-    """Open a microphone ("" is the system's) and tell its level in dBFS until ``cancel``.
+def watch_level(source: BlockSource, on_level: Callable[[float], None], cancel: threading.Event) -> None:
+    """Tell the level of what comes in, in dBFS, until ``cancel``; then close it.
 
     Raises DeviceError, and Cancelled at the end.
     """
-    with Microphone(device or None) as microphone, usage.open("microphone", microphone.name):
-        loudest = QUIETEST
-        for count, block in enumerate(microphone.blocks(cancel)):
+    loudest = QUIETEST
+    try:
+        for count, block in enumerate(source.blocks(cancel)):
             loudest = max(loudest, level(block))
             if count % _EVERY == 0:
                 on_level(loudest)
                 loudest = QUIETEST
+    finally:
+        source.close()
 
 
 def speak(text: str, device: str, voice: str, cancel: threading.Event) -> None:
