@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import wave
 from pathlib import Path
 
@@ -13,11 +14,14 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QTextFormat
 from PySide6.QtWidgets import QApplication, QMenu, QWidget
 from real_window import desktop, load_nano, wait_until
+from test_ui_voice import running
 from test_ui_window import ask, idle
+from virtual_audio import VirtualAudio, similarity
 from virtual_screen import VirtualScreen
 
+from assistant.history.records import NewMedia, NewTurn
 from assistant.history.store import History
-from assistant.media.sound import Sound
+from assistant.media.sound import RATE, Sound, load, wav
 from ui import brain
 from ui.app import Desktop
 from ui.message_bar import Act
@@ -189,6 +193,7 @@ def test_a_picture_opens_with_a_click_and_closes_with_esc(
         click(screen, transcript.viewport(), place.topLeft().toPoint() + QPoint(60, 40))
         wait_until(window.viewer.isVisible)
         wait_until(window.viewer.hasFocus)
+        assert window.viewer.size() == window.size()
         middle = window.viewer.grab().toImage()
         assert middle.pixelColor(middle.width() // 2, middle.height() // 2) == Qt.GlobalColor.blue
         screen.xdotool("key", "Escape")
@@ -212,19 +217,25 @@ def test_late_news_of_a_stopped_answer_stands_under_it(qt: QApplication, tmp_pat
         assert second.answer
 
 
-@pytest.mark.usefixtures("qt")
-def test_what_was_not_heard_is_faint() -> None:
-    view = Transcript()
-    answer = "One two.\nThree four. " + "x" * 2500
-    view.add_earlier([Past(-1, "why?", [], answer, ["stopped"], heard_until := answer.index("Three"))])
+def faint_in(view: Transcript, message: Message) -> str:
+    """What of a message is not in the text's own colour."""
     faint = ""
-    for block in view.sheet.blocks(Message(-1, True)):
+    for block in view.sheet.blocks(message):
         place = block.begin()
         while not place.atEnd():
             form = place.fragment().charFormat()
             if form.hasProperty(QTextFormat.Property.ForegroundBrush.value):
                 faint += place.fragment().text()
             place += 1
+    return faint
+
+
+@pytest.mark.usefixtures("qt")
+def test_what_was_not_heard_is_faint() -> None:
+    view = Transcript()
+    answer = "One two.\nThree four. " + "x" * 2500
+    view.add_earlier([Past(-1, "why?", [], answer, ["stopped"], heard_until := answer.index("Three"))])
+    faint = faint_in(view, Message(-1, True))
     assert faint == answer[heard_until:] + "stopped"
     assert heard_length("One, two. Three.", None) == 16
     view.deleteLater()
@@ -266,3 +277,73 @@ def test_a_recording_is_a_chip_with_its_length(qt: QApplication, tmp_path: Path)
         (asked, _) = history.turns(history.conversations()[0].id)
         with wave.open(str(history.media.path(asked.media[0]))) as kept:
             assert kept.getnframes() == 16000 * 7
+
+
+def test_an_answer_is_spoken_again_and_a_recording_played(
+    screen: VirtualScreen, audio_server: VirtualAudio, tmp_path: Path
+) -> None:
+    seconds = np.arange(16000 * 2) / 16000
+    tone = (np.sin(2 * np.pi * 440 * seconds) * 0.3).astype(np.float32)
+    with History(tmp_path / "data" / "aside" / "history") as history:
+        number = history.create("Kept").id
+        media = (NewMedia(wav(Sound(tone)), "audio/wav"),)
+        history.append(number, NewTurn("user", "", transcript="Sing!", media=media))
+        history.append(number, NewTurn("assistant", "Here you are, as you wanted it."))
+    with running(screen, audio_server, tmp_path):
+        screen.xdotool("windowactivate", "--sync", screen.wait_for_window("^Aside$"))
+        screen.xdotool("key", "ctrl+f", "Tab", "Home", "Return")
+        with audio_server.recorded_speaker() as heard:
+            time.sleep(2.0)  # it is opened; nothing outside tells when
+            screen.xdotool("key", "alt+Up")
+            time.sleep(0.3)
+            screen.xdotool("key", "Return")
+            time.sleep(0.5)
+            screen.xdotool("key", "Down", "Return")  # Speak again
+            time.sleep(5.0)
+        spoken = load(heard).samples
+        assert (np.abs(spoken) > 0.02).sum() / RATE > 0.3
+        with audio_server.recorded_speaker() as heard:
+            screen.xdotool("key", "alt+Up")
+            time.sleep(0.3)
+            screen.xdotool("key", "Return")
+            time.sleep(0.5)
+            screen.xdotool("key", "Down", "Down", "Down", "Return")  # Play recording
+            time.sleep(3.5)
+    played = load(heard).samples
+    assert similarity(played, tone) > 0.9
+
+
+def test_how_much_was_heard_is_shown_and_kept(qt: QApplication, tmp_path: Path) -> None:
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        put(one, Question("what can you do"))
+        (exchange,) = one.window.talk.exchanges
+        answer = "".join(exchange.answer)
+        one.window.talk.set_heard(exchange.turn, answer[:20].upper())
+        assert faint_in(one.window.transcript, Message(exchange.turn, True)).startswith(answer[20:40])
+    with History(tmp_path / "history") as history:
+        assert history.turns(history.conversations()[0].id)[1].heard == answer[:20].upper()
+
+
+def test_too_long_a_question_leaves_the_conversation_as_it_was(qt: QApplication, tmp_path: Path) -> None:
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        put(one, Question("hello"))
+        failed = put(one, Question("word " * 20_000))
+        assert isinstance(failed[-1], brain.Failed)
+        told = put(one, Question("hello again"))
+        assert [event for event in told if isinstance(event, brain.Answered)]
+        assert len(one.window.talk.exchanges) == 3
+
+
+def test_a_conversation_is_deleted_in_mid_answer(qt: QApplication, tmp_path: Path) -> None:
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        put(one, Question("hello"))
+        wait_until(lambda: one.window.side.list.count() == 1)
+        one.conductor.ask(Question("what can you do"))
+        one.archive.delete(one.window.side.current, lambda _: one.window.menu.deleted.emit(1))
+        wait_until(lambda: one.window.talk.empty and one.window.side.list.count() == 0 and idle(one))
+        put(one, Question("hello"))
+        wait_until(lambda: one.window.side.list.count() == 1)
+        assert not one.window.banner.text

@@ -49,11 +49,13 @@ class Opened:
 
 @dataclass
 class _Keeping:
-    """A turn that is being kept: the rows of its question and its answer."""
+    """A turn that is being kept: the rows of its conversation, its question and its answer."""
 
+    conversation: int
     question: int
     reply: StreamedTurn
     calls: list[ToolCall] = field(default_factory=list)
+    heard: str | None = None
     end: Callable[[], Any] | None = None  # what is to be written yet, when there is room for it
 
 
@@ -116,9 +118,9 @@ class Archive:
         """Conversations, the last used first; see `History.conversations`."""
         self._do(lambda history: history.conversations(limit, before), done)
 
-    def search(self, words: str, done: Callable[[Sequence[Hit]], None]) -> None:
-        """Where these words were said."""
-        self._do(lambda history: history.search(words), done)
+    def search(self, words: str, done: Callable[[Sequence[Hit]], None], limit: int, offset: int) -> None:
+        """Where these words were said; see `History.search`."""
+        self._do(lambda history: history.search(words, limit, offset), done)
 
     def rename(self, number: int, title: str, done: Callable[[Conversation], None]) -> None:
         """Give a conversation another title."""
@@ -168,6 +170,10 @@ class Archive:
         """Keep what the model says."""
         self._do(partial(self._tell, event))
 
+    def heard(self, turn: int, heard: str) -> None:
+        """Keep how much of a spoken answer was heard before it was interrupted."""
+        self._do(partial(self._heard, turn, heard))
+
     def understood(self, turn: int, words: str, done: Callable[[Conversation], None]) -> None:
         """Keep what was understood of a spoken question."""
 
@@ -214,12 +220,13 @@ class Archive:
             self._current = history.create().id
         media: list[NewMedia] = []
         if privacy.keep_media:
-            media = [NewMedia(data, "image/png") for data in question.pictures]
+            media = [NewMedia(data, _picture_type(data)) for data in question.pictures]
             media += [NewMedia(data, "audio/wav") for data in question.recordings]
         asked = NewTurn("user", question.text, media=tuple(media))
         kept = history.append(self._current, asked, instead_of=replaced)
         self._places[place] = kept.id
-        self._keeping[turn] = _Keeping(kept.id, history.stream(self._current, self.model))
+        reply = history.stream(self._current, self.model)
+        self._keeping[turn] = _Keeping(self._current, kept.id, reply)
         return history.conversation(self._current)
 
     def _tell(self, event: Wrote | Called | Answered | Failed, _history: History) -> None:
@@ -236,14 +243,14 @@ class Archive:
                 kept.calls.append(ToolCall(name, arguments))
             case Answered():
                 state: Any = "stopped" if event.reason == "cancelled" else "complete"
-                self._end(kept, partial(kept.reply.finish, state, calls=kept.calls, figures=figures(event)))
+                self._end(kept, state, figures=figures(event))
             case Failed(_, error):
-                self._end(kept, partial(kept.reply.finish, "failed", problem=str(error), calls=kept.calls))
+                self._end(kept, "failed", problem=str(error))
 
     @staticmethod
-    def _end(kept: _Keeping, end: Callable[[], Any]) -> None:
-        kept.end = end
-        end()
+    def _end(kept: _Keeping, state: Any, **how: Any) -> None:
+        kept.end = partial(kept.reply.finish, state, calls=kept.calls, heard=kept.heard, **how)
+        kept.end()
         kept.end = None
 
     def _end_all(self) -> None:
@@ -251,7 +258,14 @@ class Archive:
         for kept in self._keeping.values():
             if kept.end is not None:
                 with contextlib.suppress(HistoryError):
-                    self._end(kept, kept.end)
+                    kept.end()
+                    kept.end = None
+
+    def _heard(self, turn: int, heard: str, history: History) -> None:
+        kept = self._keeping.get(turn)
+        if kept is not None:
+            kept.heard = heard
+            history.set_heard(kept.reply.id, heard)
 
     def _understood(self, turn: int, words: str, history: History) -> Conversation | None:
         kept = self._keeping.get(turn)
@@ -273,6 +287,7 @@ class Archive:
 
     def _delete(self, number: int, history: History) -> None:
         history.delete(number)
+        self._keeping = {turn: one for turn, one in self._keeping.items() if one.conversation != number}
         if self._current == number:
             self._set_current(None, [])
 
@@ -297,6 +312,7 @@ class Archive:
 
     def _wipe(self, history: History) -> None:
         history.wipe()
+        self._keeping.clear()
         self._set_current(None, [])
 
     def _shut(self) -> None:
@@ -319,3 +335,7 @@ def figures(event: Answered) -> Mapping[str, Any]:
         "prefilled": cost.prefilled,
         "reused": cost.reused,
     }
+
+
+def _picture_type(data: bytes) -> str:
+    return "image/jpeg" if data.startswith(b"\xff\xd8") else "image/png"

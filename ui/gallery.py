@@ -17,7 +17,9 @@ from assistant.turn import Phase, State
 from models.errors import DeviceError, EngineError
 from ui import brain
 from ui.app import Desktop, application
+from ui.message_bar import Act
 from ui.question import Question
+from ui.sheet import Message
 
 _PATIENCE: Final = 120_000  # ms for one screen
 _LIST: Final = 1500  # ms for devices, packages and sizes to be listed
@@ -69,7 +71,8 @@ class _Photographer:
         self._wait(lambda: window.composer.question().pictures)
         window.composer.text.setPlainText("Which shape is this?")
         self._shoot(window, "conversation")
-        window.composer.text.clear()
+        window.composer.put(Question())
+        self._messages()
         window.show_problem(
             DeviceError("The microphone USB Audio stopped working.", "Plug it in, and see `aside doctor`.")
         )
@@ -88,6 +91,27 @@ class _Photographer:
             name = type(page).__name__.removesuffix("Page").lower()
             self._shoot(one.preferences, f"settings-{name}")
         one.preferences.hide()
+
+    def _messages(self) -> None:
+        """What can be done with a message, a question that is changed, a picture, a search."""
+        window = self._desktop.window
+        first = window.talk.exchanges[0].turn
+        window.transcript.focus_message(Message(first, True))
+        self._shoot(window, "message")
+        window.talk.do(Act.EDIT, Message(first, False))
+        self._shoot(window, "editing")
+        window.editing.given_up.emit()
+        window.talk.open_medium(first, 0)
+        self._wait(window.viewer.isVisible)
+        self._shoot(window, "picture")
+        window.viewer.leave()
+        window.side.search.setText("what")
+        self._wait(lambda: window.side.list.count() > 2)
+        window.side.list.itemClicked.emit(window.side.list.item(1))
+        self._wait(lambda: window.transcript.textCursor().hasSelection())
+        self._shoot(window, "search")
+        window.side.search.clear()
+        self._wait(lambda: window.side.list.count() == 2)
 
     def _pill(self) -> None:
         pill = self._desktop.pill

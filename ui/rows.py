@@ -35,7 +35,10 @@ class Rows(QStyledItemDelegate):
         if not index.data(RUNS):
             return super().sizeHint(option, index)
         title, small = self._fonts(option.font)
-        height = QFontMetricsF(title).lineSpacing() + _LINES * QFontMetricsF(small).lineSpacing()
+        metrics, width = QFontMetricsF(small), option.rect.width() - 2 * theme.ROOM
+        text = "".join(run.text for run in index.data(RUNS))
+        lines = 1 if 0 < metrics.horizontalAdvance(text) < width else _LINES
+        height = QFontMetricsF(title).lineSpacing() + lines * metrics.lineSpacing()
         return QSize(0, round(height) + 2 * theme.GAP + theme.SMALL)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:

@@ -135,7 +135,7 @@ class Side(QFrame):
         self._more = False
         words = self.search.text().strip()
         if words:
-            self._archive.search(words, partial(self._show_hits, self._asked))
+            self._archive.search(words, partial(self._show_hits, self._asked, 0), PAGE, 0)
         else:
             self._archive.list(partial(self._show, self._asked), max(PAGE, self.list.count()))
 
@@ -146,7 +146,11 @@ class Side(QFrame):
         self.list.clear()
         self._add_page(asked, conversations)
         self.list.verticalScrollBar().setValue(down)
-        self.nothing.setText(self.tr("Conversations are kept here, on this machine only."))
+        self.nothing.setText(
+            self.tr("Conversations are kept here, on this machine only.")
+            if self._archive.keeps
+            else self.tr("Conversations are not kept.")
+        )
         self.nothing.setVisible(not conversations)
 
     def _add_page(self, asked: int, conversations: Sequence[Conversation]) -> None:
@@ -162,16 +166,23 @@ class Side(QFrame):
     def _scrolled(self, value: int) -> None:
         if self._more and value >= self.list.verticalScrollBar().maximum() - self.list.height():
             self._more = False
-            self._archive.list(partial(self._add_page, self._asked), PAGE, self._last)
+            words, there = self.search.text().strip(), self.list.count()
+            if words:
+                self._archive.search(words, partial(self._show_hits, self._asked, there), PAGE, there)
+            else:
+                self._archive.list(partial(self._add_page, self._asked), PAGE, self._last)
 
-    def _show_hits(self, asked: int, hits: Sequence[Hit]) -> None:
+    def _show_hits(self, asked: int, there: int, hits: Sequence[Hit]) -> None:
+        """Hits after those that are ``there``."""
         if asked != self._asked:
             return
-        self.list.clear()
+        if not there:
+            self.list.clear()
         for hit in hits:
             self._add(hit.conversation, hit.title or self.tr("Untitled"), hit)
+        self._more = len(hits) >= PAGE
         self.nothing.setText(self.tr("Nothing was found."))
-        self.nothing.setVisible(not hits)
+        self.nothing.setVisible(not self.list.count())
         self.list.setCurrentRow(-1)
 
     def _add(self, number: int, title: str, hit: Hit | None = None) -> None:

@@ -17,10 +17,10 @@ from PySide6.QtWidgets import QApplication
 from assistant.engine import prompt
 from assistant.engine.protocol import Segment
 from assistant.history.media import MediaFolder
-from assistant.history.records import Turn
+from assistant.history.records import Conversation, Turn
 from assistant.timing import Times
 from assistant.turn import Phase, State
-from models.errors import AsideError
+from models.errors import AsideError, ContextError
 from ui import brain
 from ui.archive import Archive, Kept, Opened
 from ui.brain import Answered, BrainEvent
@@ -185,9 +185,9 @@ class Talk(QObject):
         self._clear()
         self._target = turn, words
         for place, kept in enumerate(opened.exchanges):
-            words = kept.asked.transcript or kept.asked.text
+            asked = kept.asked.transcript or kept.asked.text
             answer = [] if kept.reply is None else [kept.reply.text]
-            self.exchanges.append(Exchange(-1 - place, None, kept, words, answer))
+            self.exchanges.append(Exchange(-1 - place, None, kept, asked, answer))
         self.remember()
         if self.exchanges:
             self.begun.emit()
@@ -242,14 +242,26 @@ class Talk(QObject):
             self._gate.run(lambda: thumbs(question, ratio), partial(self._transcript.set_thumbs, turn))
         self.exchanges.append(Exchange(turn, question, None, question.text))
         self.begun.emit()
-        self._archive.asked(turn, question, len(self.exchanges) - 1, self.titled.emit)
+        self._archive.asked(turn, question, len(self.exchanges) - 1, partial(self._title, turn))
 
     def _understood(self, turn: int, text: str) -> None:
         place = self._place(turn)
         if place is not None:
             self.exchanges[place].words = text
             self._transcript.set_question(turn, text)
-        self._archive.understood(turn, text, self.titled.emit)
+        self._archive.understood(turn, text, partial(self._title, turn))
+
+    def _title(self, turn: int, conversation: Conversation | None) -> None:
+        """What the archive says of a turn's conversation, unless another one is shown by now."""
+        if self._place(turn) is not None:
+            self.titled.emit(conversation)
+
+    def set_heard(self, turn: int, heard: str) -> None:
+        """The answer was interrupted while it was spoken, after ``heard``."""
+        place = self._place(turn)
+        if place is not None:
+            self._transcript.set_heard(turn, length_of("".join(self.exchanges[place].answer), heard))
+        self._archive.heard(turn, heard)
 
     def _told(self, event: BrainEvent) -> None:
         match event:
@@ -277,6 +289,8 @@ class Talk(QObject):
             case brain.Failed(turn, error):
                 self._transcript.add_note(str(error), turn)
                 self._archive.told(event)
+                if isinstance(error, ContextError):
+                    self.remember()  # less of it, so that it can be asked again
 
     def _timed(self, turn: int, times: Times) -> None:
         """The first sound may come before the last word or after it."""
@@ -304,9 +318,12 @@ def _past(one: Exchange, small: list[Thumb]) -> Past:
 
 def heard_length(answer: str, reply: Turn | None) -> int:
     """How many characters of a spoken answer were heard; all, if it was not interrupted."""
-    if reply is None or reply.heard is None:
-        return len(answer)
-    left = sum(not c.isspace() for c in reply.heard)
+    return len(answer) if reply is None or reply.heard is None else length_of(answer, reply.heard)
+
+
+def length_of(answer: str, heard: str) -> int:
+    """Where in an answer what was heard of it ends, whatever was done to the spaces."""
+    left = sum(not c.isspace() for c in heard)
     for place, c in enumerate(answer):
         if not left:
             return place

@@ -221,6 +221,7 @@ class Transcript(QTextEdit):
     def focus_message(self, message: Message | None) -> None:
         """Put the keyboard at a message."""
         self._focus = message
+        self.setCursorWidth(1 if message is None else 0)
         if message is not None:
             self.setFocus(Qt.FocusReason.ShortcutFocusReason)
             place = self.place(message)

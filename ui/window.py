@@ -64,7 +64,7 @@ class Window(QMainWindow):
         self.header, self.empty, self.banner, self.editing = Header(), EmptyPage(), Banner(), Editing()
         self.talk = Talk(gate, conductor, archive, self.transcript)
         self._build()
-        self.viewer = Viewer(gate, self._splitter)
+        self.viewer = Viewer(gate, self)
         self._connect()
         self._show_state(conductor.state)
         self.side.refresh()
