@@ -16,7 +16,7 @@ from command import Aside
 from PIL import Image
 from virtual_camera import HEIGHT, WIDTH, scene, stream, video
 
-from assistant.media.camera import FROZEN, Camera, Frame, Freshness, cameras, png, resolve, snapshots
+from assistant.media.camera import FROZEN, Camera, Frame, Freshness, cameras, jpeg, resolve, snapshots
 from assistant.usage import FILE, Usage
 from models.errors import Cancelled, DeviceError, MediaError
 
@@ -67,7 +67,7 @@ def test_a_stream_gives_its_newest_picture_to_a_slow_reader(tmp_path: Path) -> N
             camera.take()
         shown = one.shown
         assert left(camera.take()) >= (shown - 3) * 4 % (WIDTH - 40)
-        picture = Image.open(io.BytesIO(png(camera.newest())))
+        picture = Image.open(io.BytesIO(jpeg(camera.newest())))
         assert picture.size == (WIDTH, HEIGHT)
     assert usage.now == frozenset()
 

@@ -122,6 +122,10 @@ class Desktop:
         if now.privacy != before.privacy:
             self.archive.apply(now.privacy)
             self.window.show_kept()
+        if self.window.camera.isVisible() and now.camera != before.camera:
+            self.window.camera.begin(now.camera.source, self.usage)
+        if self.window.camera.isVisible() and not now.privacy.camera:
+            self.window.camera.end()
         if now.hotkeys != before.hotkeys:
             self.grab_keys()
         self.conductor.apply(now)
@@ -208,13 +212,16 @@ class Desktop:
                 self._application.quit()
             case "screenshot":
                 self.capture()
+            case "camera":
+                self.look()
 
     def grab_keys(self) -> None:
         """The hotkeys of the settings, where programs may have any, in place of those of before."""
         self.release_keys()
         if not available():
             return
-        wanted = {"talk": self.settings.hotkeys.talk, "screen": self.settings.hotkeys.screen}
+        keys = self.settings.hotkeys
+        wanted = {"talk": keys.talk, "screen": keys.screen, "camera": keys.camera}
         try:
             self.hotkeys = Hotkeys(wanted, lambda event: self.gate.post(partial(self.pressed, event)))
         except AsideError as error:
@@ -241,6 +248,8 @@ class Desktop:
                 self.conductor.release(held)
             case Pressed("screen"):
                 self.capture()
+            case Pressed("camera"):
+                self.look()
 
     def capture(self) -> None:
         """Freeze the screen and let the person choose what to ask about."""
@@ -251,6 +260,23 @@ class Desktop:
         except AsideError as error:
             self.show()
             self.window.show_problem(error)
+
+    def look(self) -> None:
+        """Open the camera; if it is open, take a picture."""
+        self.end_welcome()
+        self.show()
+        if not self.settings.privacy.camera:
+            self.window.show_problem(
+                DeviceError("The camera is switched off.", "Allow it in the settings, under Privacy.")
+            )
+        elif self.window.camera.open:
+            self.window.camera.take()
+        else:
+            self.window.camera.begin(self.settings.camera.source, self.usage)
+
+    def _companions(self) -> tuple[bytes, ...]:
+        """What a spoken question is about: what waits in the composer, and what the camera sees now."""
+        return (*self.window.composer.take_media(), *self.window.camera.companions())
 
     def _captured(self, picture: bytes) -> None:
         """The picture waits in the composer; what is spoken or typed next is asked about it."""
@@ -269,12 +295,13 @@ class Desktop:
         conductor.problem.connect(lambda error: pill.show_note(str(error)))
         conductor.told.connect(self._model_told)
         conductor.asked.connect(lambda *_: self.end_welcome())
-        conductor.companions = self.window.composer.take_media
+        conductor.companions = self._companions
         pill.stopped.connect(conductor.stop)
         pill.opened.connect(self.show)
         tray.show_window.connect(self.show)
         tray.listen.connect(conductor.tap)
         tray.capture.connect(self.capture)
+        tray.look.connect(self.look)
         tray.stop.connect(conductor.stop)
         tray.settings.connect(self.open_preferences)
         tray.end.connect(self._application.quit)
@@ -282,6 +309,8 @@ class Desktop:
         self.choices.remarked.connect(lambda remark: self.window.show_problem(SettingsError(remark)))
         self.window.preferences.connect(self.open_preferences)
         self.window.capture.connect(self.capture)
+        self.window.look.connect(self.look)
+        self.window.camera.chosen.connect(lambda source: self.choices.change({"camera.source": source}))
         self.window.closed.connect(self._window_closed)
         self.screens.chosen.connect(self._captured)
 
@@ -356,6 +385,7 @@ class Desktop:
         self.preferences.hide()
         self.end_welcome()
         self.screens.thaw()
+        self.window.camera.shut()
         self.release_keys()
         self.conductor.close()
         self.archive.close()

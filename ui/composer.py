@@ -101,6 +101,7 @@ class Composer(QFrame):
     stopped = Signal()
     listen = Signal()
     capture = Signal()
+    look = Signal()
     problem = Signal(AsideError)
 
     def __init__(self, gate: Gate, parent: QWidget | None = None) -> None:
@@ -133,6 +134,8 @@ class Composer(QFrame):
         self.attach_button.clicked.connect(self.choose)
         self.screen_button = self._button("screen", self.tr("Ask about the screen"))
         self.screen_button.clicked.connect(self.capture)
+        self.camera_button = self._button("camera", self.tr("Ask about the camera (Ctrl+Shift+V)"))
+        self.camera_button.clicked.connect(self.look)
         self.listen_button = self._button("microphone", self.tr("Speak (Ctrl+Space)"))
         self.listen_button.clicked.connect(self.listen)
         self.send_button = self._button("send", self.tr("Send (Enter)"))
@@ -142,6 +145,7 @@ class Composer(QFrame):
         buttons.setSpacing(theme.SMALL)
         buttons.addWidget(self.attach_button)
         buttons.addWidget(self.screen_button)
+        buttons.addWidget(self.camera_button)
         buttons.addStretch()
         buttons.addWidget(self.listen_button)
         buttons.addWidget(self.send_button)
@@ -162,6 +166,7 @@ class Composer(QFrame):
         for button, name in (
             (self.attach_button, "attach"),
             (self.screen_button, "screen"),
+            (self.camera_button, "camera"),
             (self.listen_button, "microphone"),
         ):
             button.setIcon(icons.icon(name, colours.text, colours.faint))

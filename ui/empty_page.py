@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from ui import icons, theme
 from ui.theme import Theme
+
+_HEIGHT: Final = 320  # logical pixels that mark, words and examples need
 
 
 class EmptyPage(QWidget):
@@ -41,6 +46,13 @@ class EmptyPage(QWidget):
             self.examples.append(button)
             column.addWidget(button, 0, Qt.AlignmentFlag.AlignCenter)
         column.addStretch(3)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Called by Qt: where there is little room, the examples go first."""
+        super().resizeEvent(event)
+        fits = event.size().height() >= _HEIGHT
+        for button in self.examples:
+            button.setVisible(fits)
 
     def set_theme(self, colours: Theme) -> None:
         """The mark in the theme's colours."""

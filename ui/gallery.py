@@ -73,6 +73,7 @@ class _Photographer:
         self._shoot(window, "conversation")
         window.composer.put(Question())
         self._messages()
+        self._camera(picture_file)
         window.show_problem(
             DeviceError("The microphone USB Audio stopped working.", "Plug it in, and see `aside doctor`.")
         )
@@ -112,6 +113,17 @@ class _Photographer:
         self._shoot(window, "search")
         window.side.search.clear()
         self._wait(lambda: window.side.list.count() == 2)
+
+    def _camera(self, film: Path) -> None:
+        """A file stands in for a camera."""
+        window = self._desktop.window
+        window.camera.begin(str(film), self._desktop.usage)
+        self._wait(lambda: window.camera.view.frame is not None)
+        window.camera.take()
+        self._wait(lambda: window.composer.question().pictures)
+        self._shoot(window, "camera")
+        window.composer.put(Question())
+        window.camera.end()
 
     def _pill(self) -> None:
         pill = self._desktop.pill

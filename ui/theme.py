@@ -137,6 +137,7 @@ QLabel[kind="problem"] {{ color: {t.bad}; font-size: {px(-1)}px; }}
 #transcript {{ background: {t.ground}; color: {t.text}; border: none;
     selection-background-color: {t.accent}; selection-color: {t.on_accent}; }}
 #bar {{ background: {t.raised}; border: 1px solid {t.line}; border-radius: {GAP}px; }}
+#camera {{ background: {t.side}; border: 1px solid {t.line}; border-radius: {RADIUS + SMALL}px; }}
 #banner {{ background: {t.tint}; border-radius: {RADIUS}px; }}
 #composer {{ background: {t.raised}; border: 1px solid {t.line}; border-radius: {RADIUS + SMALL}px; }}
 #composer[focused="true"] {{ border-color: {t.accent}; }}

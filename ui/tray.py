@@ -19,6 +19,7 @@ class Tray(QObject):
     show_window = Signal()
     listen = Signal()
     capture = Signal()
+    look = Signal()
     stop = Signal()
     settings = Signal()
     end = Signal()
@@ -34,6 +35,7 @@ class Tray(QObject):
             (self.tr("Open Aside"), self.show_window),
             (self.tr("Speak"), self.listen),
             (self.tr("Ask about the screen"), self.capture),
+            (self.tr("Ask about the camera"), self.look),
             (self.tr("Stop"), self.stop),
         ):
             self.menu.addAction(text).triggered.connect(signal)

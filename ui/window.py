@@ -24,6 +24,7 @@ from ui import brain, theme
 from ui.archive import Archive
 from ui.banner import Banner, Editing
 from ui.brain import BrainEvent
+from ui.camera import CameraPanel
 from ui.composer import Composer
 from ui.conductor import Conductor
 from ui.conversation_menu import ConversationMenu
@@ -47,6 +48,8 @@ class Window(QMainWindow):
     """The person closed the window."""
     capture = Signal()
     """The person wants to ask about the screen."""
+    look = Signal()
+    """The person wants to ask about the camera."""
     preferences = Signal()
     """The person wants the settings."""
 
@@ -60,7 +63,7 @@ class Window(QMainWindow):
         self.menu = ConversationMenu(archive, self)
         self.side = Side(archive, self.menu)
         self.transcript = Transcript()
-        self.composer = Composer(gate)
+        self.composer, self.camera = Composer(gate), CameraPanel(gate)
         self.header, self.empty, self.banner, self.editing = Header(), EmptyPage(), Banner(), Editing()
         self.talk = Talk(gate, conductor, archive, self.transcript)
         self._build()
@@ -74,6 +77,7 @@ class Window(QMainWindow):
         """Colours and sizes of everything in the window."""
         self.transcript.set_theme(colours, letters)
         self.composer.set_theme(colours)
+        self.camera.set_theme(colours)
         self.side.set_theme(colours, letters)
         self.menu.set_theme(colours)
         self.header.set_theme(colours)
@@ -152,6 +156,7 @@ class Window(QMainWindow):
         stack.addWidget(self._activity)
         stack.addWidget(self.banner)
         stack.addWidget(self.editing)
+        stack.addWidget(self.camera)
         stack.addWidget(self.composer)
         middle = QWidget()
         middle.setLayout(stack)
@@ -181,6 +186,10 @@ class Window(QMainWindow):
         self.composer.stopped.connect(self._conductor.stop)
         self.composer.listen.connect(self._conductor.tap)
         self.composer.capture.connect(self.capture)
+        self.composer.look.connect(self._toggle_camera)
+        self.camera.taken.connect(self._show_taken)
+        self.camera.problem.connect(self.show_problem)
+        self.camera.ended.connect(self.composer.text.setFocus)
         self.composer.problem.connect(self.show_problem)
         self._conductor.changed.connect(self._show_state)
         self._conductor.told.connect(self._show_told)
@@ -198,6 +207,7 @@ class Window(QMainWindow):
             ("Ctrl+B", self._toggle_side),
             ("Ctrl+L", self.composer.text.setFocus),
             ("Ctrl+O", self.composer.choose),
+            ("Ctrl+Shift+V", self._toggle_camera),
             ("Ctrl+Space", self._conductor.tap),
             ("Ctrl+,", self.preferences.emit),
             ("Ctrl+Shift+C", self.talk.copy_answer),
@@ -265,10 +275,24 @@ class Window(QMainWindow):
             self.composer.put(question)
 
     def _escape(self) -> None:
-        if self.editing.isVisible() and self._conductor.state.phase is Phase.IDLE:
+        if self.camera.isAncestorOf(self.focusWidget()) and self._conductor.state.phase is Phase.IDLE:
+            self.camera.end()
+        elif self.editing.isVisible() and self._conductor.state.phase is Phase.IDLE:
             self.editing.given_up.emit()
         else:
             self._conductor.stop()
+
+    def _toggle_camera(self) -> None:
+        if self.camera.isVisible():
+            self.camera.end()
+        else:
+            self.look.emit()
+
+    def _show_taken(self, pictures: tuple[bytes, ...]) -> None:
+        """They wait in the composer; what is spoken or typed next is asked about them."""
+        for picture in pictures:
+            self.composer.add_picture(picture, self.tr("Camera"))
+        self.composer.text.setFocus()
 
     def _give_up_editing(self) -> None:
         self.talk.stop_editing()

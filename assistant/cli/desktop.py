@@ -1,4 +1,4 @@
-"""`aside desktop` opens the window; `aside show`, `listen`, `screenshot`, `stop` and `quit` talk to it."""
+"""`aside desktop` opens the window; `aside show`, `listen`, `camera`, `quit` and others talk to it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ _SAID: Final = {
     "show": "bring the window of the running Aside to the front",
     "listen": "let the running Aside listen, as its hotkey does",
     "screenshot": "let the running Aside ask about the screen",
+    "camera": "let the running Aside look through the camera, and take a picture if it does",
     "stop": "let the running Aside be silent and stop what it is doing",
     "quit": "end the running Aside",
 }

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "show": "bring the open window to the front",
     "listen": "let the open window listen, as its hotkey does",
     "screenshot": "ask the open window about the screen",
+    "camera": "ask the open window about what the camera sees",
     "stop": "silence the open window",
     "quit": "end the open window",
     "ask": "ask about text, recordings and pictures, and hear the answer",

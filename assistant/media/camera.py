@@ -317,20 +317,20 @@ def cameras(nodes: Path = _NODES) -> list[Found]:
     return sorted(found, key=lambda one: int(one.source))
 
 
-def png(frame: Frame) -> bytes:
-    """A frame as PNG data."""
+def jpeg(frame: Frame) -> bytes:
+    """A frame as JPEG data: a tenth of the time that PNG takes."""
     buffer = io.BytesIO()
-    Image.fromarray(frame.pixels).save(buffer, "PNG", compress_level=1)
+    Image.fromarray(frame.pixels).save(buffer, "JPEG", quality=95, subsampling=0)
     return buffer.getvalue()
 
 
 def snapshots(
     source: str = "", count: int = 1, seconds: float = 0.0, usage: Usage | None = None
 ) -> list[bytes]:
-    """Open, look, close: ``count`` PNG pictures evenly over ``seconds``. Raises DeviceError, MediaError."""
+    """Open, look, close: ``count`` JPEG pictures evenly over ``seconds``. Raises DeviceError, MediaError."""
     with Camera(source, usage) as camera:
         frames = camera.several(count, seconds)
-    return [png(frame) for frame in frames]
+    return [jpeg(frame) for frame in frames]
 
 
 def _without_password(scheme: str, rest: str) -> str:
