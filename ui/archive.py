@@ -324,10 +324,6 @@ class Archive:
             self._history.close()
 
 
-def _picture_type(data: bytes) -> str:
-    return "image/jpeg" if data.startswith(b"\xff\xd8") else "image/png"
-
-
 def figures(event: Answered) -> Mapping[str, Any]:
     """What an answer cost, for the history and the window."""
     cost = event.statistics
