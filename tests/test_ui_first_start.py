@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+from command import ROOT
 from PySide6.QtWidgets import QApplication, QLabel
 from real_window import desktop, load_nano, wait_until
 from virtual_screen import VirtualScreen
@@ -77,3 +80,31 @@ def test_a_damaged_file_is_said_until_it_is_dismissed(qt: QApplication, tmp_path
         wait_until(one.window.banner.isVisible)
         assert "interface.theme" in one.window.banner.text
         assert not one.window.banner.passing
+
+
+def test_the_command_opens_the_settings_of_the_running_window(screen: VirtualScreen, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir(mode=0o700)
+    environment = screen.environment | {
+        "XDG_RUNTIME_DIR": str(tmp_path / "run"),
+        "XDG_DATA_HOME": str(tmp_path / "data"),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "LANG": "en_US.UTF-8",
+    }
+    aside = [sys.executable, "-m", "assistant"]
+
+    def run(*words: str) -> int:
+        command = [*aside, *words]
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, check=False, timeout=60, capture_output=True
+        )
+        return done.returncode
+
+    assert run("settings", "open") == 2  # there is none
+    with subprocess.Popen([*aside, "desktop"], cwd=ROOT, env=environment) as window:
+        screen.wait_for_window("^Aside$")
+        assert run("settings", "open") == 0
+        screen.wait_for_window("^Settings$")
+        assert run("settings", "set", "interface.language", "zh") == 0
+        screen.wait_for_window("^设置$")
+        assert run("quit") == 0
+        assert window.wait(30) == 0

@@ -210,6 +210,8 @@ class Desktop:
                 self.conductor.stop()
             case "quit":
                 self._application.quit()
+            case "preferences":
+                self.open_preferences()
             case "screenshot":
                 self.capture()
             case "camera":

@@ -99,6 +99,7 @@ class PrivacyPage(Page):
         self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeading)
         self.table.setFixedHeight(_TABLE)
+        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._nothing = label(self.tr("Neither microphone nor camera nor screen was used yet."), "faint")
         self._nothing.setMargin(theme.WIDE)
         both = QWidget()
@@ -178,7 +179,7 @@ class PrivacyPage(Page):
         last = list(uses)[: -_MOST - 1 : -1]
         self.table.setRowCount(len(last))
         for row, use in enumerate(last):
-            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(use.began))
+            when = time.strftime("%Y-%m-%d %H:%M", time.localtime(use.began))
             long = self.tr("{n} s").replace("{n}", f"{use.ended - use.began:.1f}")
             for column, text in enumerate((names.get(use.kind, use.kind), use.name, when, long)):
                 self.table.setItem(row, column, QTableWidgetItem(text))

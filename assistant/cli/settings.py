@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from assistant import autostart
+from assistant import autostart, instance
 from assistant.cli import options
 from assistant.cli.console import note, show, show_json
 from assistant.setting_kinds import shown
 from assistant.settings import DEFAULTS, KINDS, Settings, SettingsFile, default_path, kind
-from models.errors import SettingsError
+from models.errors import DeviceError, SettingsError
 
 _EXAMPLES: Final = """  aside settings list
   aside settings set interface.theme dark
@@ -28,6 +28,7 @@ def settings(arguments: Sequence[str]) -> int:
     )
     listed = actions.add_parser("list", help="show all settings", allow_abbrev=False)
     listed.add_argument("--json", action="store_true", help="print one JSON object instead")
+    actions.add_parser("open", help="show them in the open window", allow_abbrev=False)
     actions.add_parser("path", help="show where they are kept", allow_abbrev=False)
     for action, help_text in (("get", "show one"), ("set", "change one"), ("reset", "give it its default")):
         words = actions.add_parser(action, help=help_text, allow_abbrev=False)
@@ -41,6 +42,9 @@ def settings(arguments: Sequence[str]) -> int:
     given = parser.parse_args(list(arguments))
     file = SettingsFile(default_path())
     match given.action:
+        case "open":
+            if not instance.tell("preferences"):
+                raise DeviceError("Aside is not running.", "Start it: `aside desktop`")
         case "path":
             show(str(file.path))
         case "list":
