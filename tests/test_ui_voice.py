@@ -100,6 +100,8 @@ def test_a_spoken_question_is_heard_answered_and_kept(
     screen: VirtualScreen, audio_server: VirtualAudio, tmp_path: Path
 ) -> None:
     espeak(QUESTION, tmp_path / "said.wav")
+    (tmp_path / "config/aside").mkdir(parents=True)
+    (tmp_path / "config/aside/settings.json").write_text('{"tools": {"without_asking": ["set_timer"]}}')
     with running(screen, audio_server, tmp_path) as one, audio_server.recorded_speaker() as heard:
         one.tell("desktop")  # a second one raises the first
         one.tell("listen")
@@ -115,6 +117,7 @@ def test_a_spoken_question_is_heard_answered_and_kept(
         assert answer.state == "complete"
         assert answer.calls[0].name == "set_timer"
         assert answer.calls[0].arguments == {"minutes": 5}
+        assert answer.calls[0].result == "The timer rings in 5 minutes."
         one.tell("stop")
     del heard
 

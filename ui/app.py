@@ -17,11 +17,15 @@ from assistant import packages
 from assistant.instance import Instance, Request
 from assistant.settings import Loaded as LoadedSettings
 from assistant.settings import Model, Settings, SettingsFile, default_path
+from assistant.tools.kit import kit
+from assistant.tools.schedule import Schedule
 from assistant.usage import FILE, Kind, Usage
+from assistant.voice.speaker import Speaker
 from models.errors import AsideError, DeviceError, SettingsError
 from models.package import embedded
-from ui import icons, theme
+from ui import icons, notes, theme
 from ui.archive import Archive
+from ui.bell import Bell
 from ui.brain import BrainEvent, Called, Failed, Loaded, LoadFailed, Wrote
 from ui.choices import Choices
 from ui.conductor import Conductor
@@ -62,6 +66,9 @@ class Desktop:
         self.usage = Usage(data / FILE, lambda now: self.gate.post(lambda: self._show_lamps(now)))
         self.conductor = Conductor(self.gate, settings, self.usage)
         self.conductor.mouth.choose(settings.sound.speaker, settings.sound.voice)
+        self._tools = data / "tools"
+        self.conductor.brain.use(kit(self._tools, settings.tools))
+        self.bell = Bell(self.gate, Schedule(self._tools / "timers.json"), self._speaker)
         self.archive = Archive(self.gate, data / "history", self._complain)
         self.archive.apply(settings.privacy)
         self.model = ModelState(self.conductor)
@@ -126,6 +133,10 @@ class Desktop:
             self.window.camera.begin(now.camera.source, self.usage)
         if self.window.camera.isVisible() and not now.privacy.camera:
             self.window.camera.end()
+        if now.tools != before.tools:
+            self.conductor.brain.use(kit(self._tools, now.tools))
+            if now.tools.enabled != before.tools.enabled:
+                self.window.talk.remember()
         if now.hotkeys != before.hotkeys:
             self.grab_keys()
         self.conductor.apply(now)
@@ -291,6 +302,7 @@ class Desktop:
         conductor, pill, tray = self.conductor, self.pill, self.tray
         conductor.changed.connect(pill.show_state)
         conductor.changed.connect(tray.show_state)
+        conductor.changed.connect(pill.cards.show_state)
         conductor.level.connect(pill.level.push)
         conductor.understood.connect(lambda _, text: pill.show_question(text))
         conductor.told.connect(self._show_in_pill)
@@ -307,6 +319,11 @@ class Desktop:
         tray.stop.connect(conductor.stop)
         tray.settings.connect(self.open_preferences)
         tray.end.connect(self._application.quit)
+        self.bell.rings.connect(self._ring)
+        self.bell.problem.connect(self._complain)
+        for cards in (self.window.cards, pill.cards):
+            cards.dismissed.connect(self.bell.dismiss)
+            self.bell.dismissed.connect(cards.remove)
         self.choices.changed.connect(self.apply)
         self.choices.remarked.connect(lambda remark: self.window.show_problem(SettingsError(remark)))
         self.window.preferences.connect(self.open_preferences)
@@ -364,13 +381,25 @@ class Desktop:
         self.tray.show_open(now)
 
     def _show_in_pill(self, event: BrainEvent) -> None:
+        self.pill.tell(event)
         match event:
             case Wrote(_, text):
                 self.pill.add_answer(text)
-            case Called(_, name, arguments):
-                self.pill.show_note(f"→ {name} {', '.join(map(str, arguments.values()))}")
+            case Called():
+                self.pill.add_answer(f"{notes.call(event.call)}\n")
             case Failed(_, error):
                 self.pill.show_note(str(error))
+
+    def _ring(self, key: str, text: str) -> None:
+        """A timer or an alarm, wherever the person looks."""
+        self.window.cards.ring(key, text)
+        if self.window.isActiveWindow():
+            return
+        self.pill.ring(key, text)
+        self.tray.tell(text)
+
+    def _speaker(self) -> Speaker:
+        return Speaker(self.settings.sound.speaker or None)
 
     def _window_closed(self) -> None:
         """Without a tray nobody could find a hidden Aside again."""
@@ -389,6 +418,7 @@ class Desktop:
         self.screens.thaw()
         self.window.camera.shut()
         self.release_keys()
+        self.bell.close()
         self.conductor.close()
         self.archive.close()
         self.gate.close()

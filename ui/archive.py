@@ -239,8 +239,8 @@ class Archive:
                 reply.add(text)
                 if reply.problem is not None and before is None:
                     raise reply.problem  # once; the text is kept for the next try
-            case Called(_, name, arguments):
-                kept.calls.append(ToolCall(name, arguments))
+            case Called():
+                kept.calls.append(event.call)
             case Answered():
                 state: Any = "stopped" if event.reason == "cancelled" else "complete"
                 self._end(kept, state, figures=figures(event))

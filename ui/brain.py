@@ -6,113 +6,74 @@ stopped from outside by its turn; what it had written stays in the conversation.
 
 from __future__ import annotations
 
-import json
-import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from assistant import tuned
 from assistant.engine import prompt
-from assistant.engine.process import EngineProcess
+from assistant.engine.process import EngineProcess, Patience
 from assistant.engine.protocol import (
     Clip,
     Finished,
     GenerateOptions,
+    Picture,
     Progress,
-    Reason,
     Segment,
-    Statistics,
     Token,
 )
+from assistant.history.records import CallState
 from assistant.history.replay import resume
 from assistant.media.sound import Sound
+from assistant.tools.calls import Call
+from assistant.tools.kit import NO_TOOLS, Kit
+from assistant.tools.loop import CallDone, CallProposed, CallRefused, answer
 from models import package
-from models.errors import AsideError, EngineError
-from models.prompts import TOOLS, TRANSCRIBE
+from models.errors import EngineError
+from models.prompts import TRANSCRIBE
+from ui.events import (
+    Answered,
+    Asks,
+    BrainEvent,
+    Called,
+    Failed,
+    Forgot,
+    Loaded,
+    LoadFailed,
+    Loading,
+    Understood,
+    Working,
+    Wrote,
+)
 from ui.gate import worded
+from ui.jobs import Jobs
 from ui.question import Question
+
+__all__ = [
+    "Answered",
+    "Asks",
+    "Brain",
+    "BrainEvent",
+    "Called",
+    "Failed",
+    "Forgot",
+    "LoadFailed",
+    "Loaded",
+    "Loading",
+    "Understood",
+    "Working",
+    "Wrote",
+]
 
 LONGEST: Final = 4096  # tokens of an answer
 _JOIN: Final = 5.0  # s; closing the engine takes two
+_PATIENCE: Final = Patience(silence=3.5, cancel=3.5)  # s; with a new process, five at most
 
-
-@dataclass(frozen=True)
-class Loading:
-    """The model is being checked and loaded."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """The model is ready."""
-
-    name: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class LoadFailed:
-    """There is no model to ask."""
-
-    error: AsideError
-
-
-@dataclass(frozen=True)
-class Working:
-    """Before the first word: ``done`` of ``total`` pictures, clips or tokens."""
-
-    turn: int
-    progress: Progress
-
-
-@dataclass(frozen=True)
-class Wrote:
-    """Some more of the answer."""
-
-    turn: int
-    text: str
-
-
-@dataclass(frozen=True)
-class Called:
-    """The model calls a tool. ``arguments`` are as it wrote them: nothing has been checked."""
-
-    turn: int
-    name: str
-    arguments: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Answered:
-    """The answer is complete, or was stopped; ``first`` is in seconds from the question to the first word."""
-
-    turn: int
-    reason: Reason
-    statistics: Statistics = field(default_factory=Statistics)
-    first: float | None = None
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Failed:
-    """There is no answer, or only part of one."""
-
-    turn: int
-    error: AsideError
-
-
-@dataclass(frozen=True)
-class Understood:
-    """What is said in a recording. ``final``: nothing more of it will come."""
-
-    turn: int
-    text: str
-    final: bool
+Exchange = Callable[[], Sequence[Segment]]
+"""A question with its answer, made when it is needed."""
 
 
 @dataclass(frozen=True)
@@ -125,32 +86,30 @@ class _Model:
 
 
 @dataclass(frozen=True)
-class Forgot:
-    """Of a conversation that was opened, the first ``exchanges`` don't fit into the model's context."""
+class _Ahead:
+    """A question's turn that has begun with these parts; session and `_answered` before it."""
 
-    exchanges: int
-
-
-Exchange = Callable[[], Sequence[Segment]]
-"""A question with its answer, made when it is needed."""
-BrainEvent = (
-    Loading | Loaded | LoadFailed | Forgot | Working | Wrote | Called | Answered | Failed | Understood
-)
+    mark: int
+    answered: bool
+    parts: list[prompt.Part]
 
 
 class Brain:
     """Start it with a callback for events, which its thread calls. `close` ends thread and engine."""
 
-    def __init__(self, tell: Callable[[BrainEvent], None]) -> None:
+    def __init__(self, tell: Callable[[BrainEvent], None], patience: Patience = _PATIENCE) -> None:
         self._tell = tell
-        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue()
+        self._patience = patience
+        self._jobs = Jobs()
         self._session: EngineProcess | None = None
+        self._kit, self._path = NO_TOOLS, Path()
+        self._model: _Model | None = None
         self._answered = False  # the session ends with a reply that is still open
+        self._ahead: _Ahead | None = None  # or with a question that has only begun
+        self._wanted: tuple[bytes, ...] = ()  # the pictures that it should begin with
         self._marks: list[tuple[int, bool]] = []  # session and `_answered` before each exchange
         self._room = 0  # tokens left free for what is asked next
         self._cancels: dict[int, threading.Event] = {}
-        self._closing = threading.Event()
-        self._model: _Model | None = None
         self._thread = threading.Thread(target=self._run, name="brain")
         self._thread.start()
 
@@ -166,17 +125,27 @@ class Brain:
         """
         self._jobs.put(lambda: self._load(_Model(path, name, adapter)))
 
+    def use(self, kit: Kit) -> None:
+        """Have these tools from now on; the model is told of them when a conversation begins."""
+        self._jobs.put(lambda: self._use(kit))
+
     def ask(self, turn: int, question: Question) -> None:
-        """Answer; tells `Working`, `Wrote`, `Called` and at last `Answered` or `Failed`."""
+        """Answer; tells `Working`, `Wrote`, `Asks`, `Called` and at last `Answered` or `Failed`."""
         cancel = self._cancels[turn] = threading.Event()
+        self._wanted = ()
         self._jobs.put(lambda: self._ask(turn, question, cancel))
+
+    def prepare(self, pictures: Sequence[bytes]) -> None:
+        """Encode and prefill the pictures that the next question will begin with; none: no longer."""
+        self._wanted = tuple(pictures)
+        self._jobs.put(self._prepare)
 
     def understand(self, turn: int, sound: Sound, final: bool) -> None:
         """Write down what is said, without leaving a trace in the conversation; tells `Understood`.
 
         A draft is given up as soon as anything else is wanted.
         """
-        self._jobs.put(lambda: self._understand(turn, sound, final))
+        self._jobs.put(lambda: self._understand(turn, sound, final), draft=not final)
 
     def begin(self, earlier: Sequence[Exchange] = ()) -> None:
         """Start a conversation anew, or go on with an earlier one; tells `Forgot` if it is too long."""
@@ -187,23 +156,20 @@ class Brain:
         self._jobs.put(lambda: self._rewind(exchange))
 
     def stop(self, turn: int) -> None:
-        """Stop writing the answer of this turn."""
+        """Stop writing the answer of this turn; what the model wants to do in it is not done."""
         cancel = self._cancels.get(turn)
         if cancel is not None:
             cancel.set()
 
     def close(self) -> None:
         """Stop what is under way and end the process."""
-        self._closing.set()
+        self._jobs.end()
         for cancel in list(self._cancels.values()):
             cancel.set()
-        self._jobs.put(None)
         self._thread.join(_JOIN)
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            if self._closing.is_set():
-                continue
             try:
                 job()
             except Exception as error:  # the thread must outlive whatever a job meets
@@ -221,8 +187,11 @@ class Brain:
             if self._session is not None:
                 self._session.close()  # there may be no room for two
             self._session = self._model = None
-            self._session = EngineProcess(model.path, replace(tuned.settings(info), adapter=model.adapter))
+            self._session = EngineProcess(
+                model.path, replace(tuned.settings(info), adapter=model.adapter), self._patience
+            )
             self._room = room
+            self._path = model.path
             self._begin([])
             self._model = model
         except Exception as error:  # whatever it was, the window lives
@@ -234,103 +203,135 @@ class Brain:
         else:
             self._tell(Loaded(model.name, time.monotonic() - started))
 
+    def _use(self, kit: Kit) -> None:
+        self._kit = kit
+
     def _begin(self, earlier: Sequence[Exchange]) -> None:
-        self._marks = [(0, False)] * len(earlier)
+        self._marks, self._ahead = [(0, False)] * len(earlier), None
         session = self._session
         if session is None:
             return
         session.rewind(0)
-        session.append(*prompt.system(TOOLS))
+        session.append(*prompt.system(self._kit.offered(self._path)))
         self._answered = False
         resumed = resume(session, earlier, self._room)
         start = [session.mark() if not resumed.marks else resumed.marks[0]] * resumed.forgotten
         self._marks = [(mark, False) for mark in (*start, *resumed.marks)]
         if resumed.forgotten:
             self._tell(Forgot(resumed.forgotten))
-        for _ in session.generate(GenerateOptions(max_tokens=0), _Either(self._closing, self._jobs)):
+        for _ in session.generate(GenerateOptions(max_tokens=0), self._jobs.urgent):
             pass  # the first question then has only itself to compute
+        self._prepare()
 
     def _rewind(self, exchange: int) -> None:
         if exchange >= len(self._marks):
             return
         mark, answered = self._marks[exchange]
         del self._marks[exchange:]
+        self._ahead = None
         if self._session is not None:
             self._mend(self._session, mark)
             self._answered = answered
 
+    def _prepare(self) -> None:
+        """Have the session end with the pictures that are wanted. What goes wrong, the question will tell."""
+        session, ahead = self._session, self._ahead
+        pictures = [Picture(data) for data in self._wanted]
+        wanted: list[prompt.Part] = [*pictures]
+        if session is None or not (wanted or ahead):
+            return
+        try:
+            if ahead is not None and (not wanted or wanted[: len(ahead.parts)] != ahead.parts):
+                self._give_up_ahead(session)
+                ahead = None
+            if not wanted:
+                return
+            if ahead is None:
+                ahead = _Ahead(session.mark(), self._answered, [])
+                session.append(*(prompt.end() if self._answered else []), *prompt.begin_user(*wanted))
+            elif wanted != ahead.parts:
+                session.append(*pictures[len(ahead.parts) :])
+            self._answered, self._ahead = False, _Ahead(ahead.mark, ahead.answered, wanted)
+            for _ in session.generate(GenerateOptions(max_tokens=0), self._jobs.urgent):
+                pass
+        except Exception:  # as there is no room, or the process died
+            self._give_up_ahead(session)
+
+    def _give_up_ahead(self, session: EngineProcess) -> None:
+        ahead = self._ahead
+        if ahead is not None:
+            self._ahead, self._answered = None, ahead.answered
+            self._mend(session, ahead.mark)
+
     def _ask(self, turn: int, question: Question, cancel: threading.Event) -> None:
-        session = self._session
-        self._marks.append((0 if session is None else session.mark(), self._answered))
+        session, ahead = self._session, self._ahead
         if session is None:
+            self._marks.append((0, False))
             self._tell(
                 Failed(turn, EngineError("There is no model to ask.", "Choose one that can be loaded."))
             )
             return
-        here, answered = session.mark(), self._answered
+        here, answered = (session.mark(), self._answered) if ahead is None else (ahead.mark, ahead.answered)
+        self._marks.append((here, answered))
+        parts = question.parts
         try:
-            if answered:
-                session.append(*prompt.end())
-            session.append(*prompt.user(*question.parts), *prompt.assistant())
+            if ahead is not None and parts[: len(ahead.parts)] != ahead.parts:
+                self._give_up_ahead(session)
+                ahead = None
+            self._ahead = None
+            if ahead is not None:
+                session.append(*prompt.end_user(*parts[len(ahead.parts) :]), *prompt.assistant())
+            else:
+                before = prompt.end() if answered else []
+                session.append(*before, *prompt.user(*parts), *prompt.assistant())
             self._answered = True
             self._tell(self._reply(session, turn, cancel))
         except Exception as error:  # the turn failed, the conversation goes on
             self._tell(Failed(turn, worded(error)))
             self._mend(session, here)
-            self._answered = answered
+            self._ahead, self._answered = None, answered
         finally:
             self._cancels.pop(turn, None)
 
     def _reply(self, session: EngineProcess, turn: int, cancel: threading.Event) -> Answered:
         started = time.monotonic()
         first: float | None = None
-        call: list[str] | None = None
-        for event in session.generate(GenerateOptions(max_tokens=LONGEST), cancel):
+        wrote = called = False
+        kit, options = self._kit, GenerateOptions(max_tokens=LONGEST)
+
+        def ask(call: Call, intent: str, reply: Callable[[bool], None]) -> None:
+            self._tell(Asks(turn, call.name, intent, kit.policy.patience or 0.0, reply))
+
+        for event in answer(session, kit.toolbox, ask, kit.policy, options=options, cancel=cancel):
+            if first is None and not isinstance(event, Progress):
+                first = time.monotonic() - started
             match event:
                 case Progress():
                     self._tell(Working(turn, event))
-                case Token(_, text, control):
-                    if first is None:
-                        first = time.monotonic() - started
-                    if control == prompt.TOOL_CALL:
-                        call = []
-                    elif control == prompt.TOOL_CALL_END:
-                        self._called(turn, call)
-                        call = None
-                    elif call is not None:
-                        call.append(text)
-                    elif text:
-                        self._tell(Wrote(turn, text))
+                case Token(text=text) if text:
+                    self._tell(Wrote(turn, "\n" * (wrote and called) + text))
+                    wrote, called = True, False
+                case CallProposed():
+                    called = True
+                case CallDone(call, result):
+                    self._tell(_called(turn, call, "failed" if result.failed else "done", result.text))
+                case CallRefused(call, _, text):
+                    called = True
+                    self._tell(_called(turn, call, "refused", text))
                 case Finished(reason, statistics):
-                    self._called(turn, call)
                     return Answered(turn, reason, statistics, first, time.monotonic() - started)
         return Answered(turn, "cancelled", first=first, seconds=time.monotonic() - started)
 
-    def _called(self, turn: int, parts: list[str] | None) -> None:
-        """Tell the tools that a model's JSON calls; what can't be read is told as it is."""
-        if parts is None:
-            return
-        text = "".join(parts).strip()
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError):
-            found = None
-        for call in found if isinstance(found, list) else [found]:
-            if isinstance(call, dict) and isinstance(call.get("arguments"), dict):
-                self._tell(Called(turn, str(call.get("name", "")), call["arguments"]))
-            else:
-                self._tell(Called(turn, "", {"unreadable": text}))
-
     def _understand(self, turn: int, sound: Sound, final: bool) -> None:
         session = self._session
-        if session is None or (not final and not self._jobs.empty()):
+        if session is None or (not final and self._jobs.any.is_set()):
             return
         clip = Clip(sound.samples, sound.rate)
-        cancel = _Either(self._closing, None if final else self._jobs)
+        cancel = self._jobs.none if final else self._jobs.any
         here = session.mark()
         parts: list[str] = []
         try:
-            if self._answered:
+            if self._answered or self._ahead is not None:
                 session.append(*prompt.end())
             session.append(*prompt.user(clip, TRANSCRIBE), *prompt.assistant())
             most = 32 + round(12 * sound.seconds)  # tokens; no speaker is faster
@@ -338,6 +339,7 @@ class Brain:
             parts.extend(event.text for event in reply if isinstance(event, Token))
             session.rewind(here)
         except Exception as error:
+            self._give_up_ahead(session)
             self._mend(session, here)
             if final:
                 self._tell(Failed(turn, worded(error)))
@@ -357,14 +359,7 @@ class Brain:
             self._tell(LoadFailed(worded(error)))
 
 
-class _Either(threading.Event):
-    """Set when the first event is, or when there is something in the queue."""
-
-    def __init__(self, event: threading.Event, jobs: queue.Queue[Any] | None) -> None:
-        super().__init__()
-        self._event = event
-        self._jobs = jobs
-
-    def is_set(self) -> bool:
-        """Whether to stop."""
-        return self._event.is_set() or (self._jobs is not None and not self._jobs.empty())
+def _called(turn: int, call: Call, state: CallState, result: str) -> Called:
+    """What can't be read is told as it is."""
+    arguments = call.arguments if call.name else {"unreadable": call.written}
+    return Called(turn, call.name, arguments, state, result)

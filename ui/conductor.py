@@ -265,13 +265,18 @@ class Conductor(QObject):
                 self.told.emit(event)
                 self._step(turn.Written(number))
                 return
-        if event.turn != self._state.turn or not self._state.writing:
-            return  # late words of a turn that was stopped
-        if isinstance(event, brain.Wrote | brain.Called):
+        late = event.turn != self._state.turn or not self._state.writing
+        if late and not isinstance(event, brain.Called):
+            return  # words of a turn that was stopped; what was done in it, a person must know
+        if isinstance(event, brain.Wrote | brain.Asks | brain.Called):
             self._note(event.turn, "token")
             self._step(turn.Began(event.turn))
         if isinstance(event, brain.Wrote):
             self.mouth.push(event.turn, event.text)
+        elif isinstance(event, brain.Asks):
+            self.mouth.push(event.turn, f"{event.intent}\n")
+        elif isinstance(event, brain.Called):
+            self.mouth.push(event.turn, f"{event.result}\n")
         self.told.emit(event)
 
     def _finish(self, number: int) -> None:

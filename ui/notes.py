@@ -72,10 +72,11 @@ def steps(times: Times) -> str:
 
 
 def call(one: ToolCall) -> str:
-    """A tool call with what came of it."""
-    listed = ", ".join(f"{key} = {value}" for key, value in one.arguments.items())
-    text = f"→ {one.name}: {listed}" if one.name else f"→ {listed}"
-    return text if one.result is None else f"{text} → {' '.join(one.result.split())}"
+    """What came of a tool call; the call itself where nothing has."""
+    if one.result is None:
+        listed = ", ".join(f"{key} = {value}" for key, value in one.arguments.items())
+        return f"→ {one.name}: {listed}" if one.name else f"→ {listed}"
+    return f"{'✓' if one.state == 'done' else '✗'} {' '.join(one.result.split())}"
 
 
 def notes_of(reply: Turn | None) -> Sequence[str]:

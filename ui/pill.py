@@ -11,6 +11,8 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVB
 
 from assistant.turn import Phase, State
 from ui import icons, theme
+from ui.cards import Cards, breakable
+from ui.events import BrainEvent
 from ui.theme import LIGHT, Theme
 
 _WIDTH: Final = 520  # logical pixels
@@ -79,6 +81,7 @@ class Pill(QWidget):
         self._state = QLabel()
         self._state.setProperty("kind", "small")
         self.level = Level()
+        self.cards = Cards()
         self._question, self._answer = QLabel(), QLabel()
         for label in (self._question, self._answer):
             label.setTextFormat(Qt.TextFormat.PlainText)
@@ -110,16 +113,19 @@ class Pill(QWidget):
         column.addLayout(row)
         column.addWidget(self._question)
         column.addWidget(self._answer)
+        column.addWidget(self.cards)
         self._hide = QTimer(self)
         self._hide.setSingleShot(True)
         self._hide.setInterval(_STAYS)
-        self._hide.timeout.connect(self.hide)
+        self._hide.timeout.connect(self._hide_unless_needed)
+        self.cards.emptied.connect(self._cards_emptied)
         self._show_texts()
 
     def set_theme(self, colours: Theme) -> None:
         """Icons in the theme's colours."""
         self._theme = colours
         self.level.colour = colours.accent
+        self.cards.set_theme(colours)
         self.open_button.setIcon(icons.icon("aside", colours.text))
         self.stop_button.setIcon(icons.icon("close", colours.text))
         self._show_icon()
@@ -166,6 +172,24 @@ class Pill(QWidget):
         self._said = text
         self._show_texts()
 
+    def tell(self, event: BrainEvent) -> None:
+        """What a tool is to do while the person looks elsewhere."""
+        self.cards.tell(event)
+        self._show_texts()
+
+    def ring(self, key: str, text: str) -> None:
+        """Something rings: come up with a card."""
+        self.cards.ring(key, text)
+        if self.isVisible():
+            self._show_texts()
+        else:
+            self._said = ""
+            self._question.clear()
+            self._state.setText("Aside")
+            self.level.hide()
+            self._show_texts()
+            self._bring_up()
+
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Called by Qt: a rounded ground with a fine line."""
         painter = QPainter(self)
@@ -185,6 +209,14 @@ class Pill(QWidget):
         if self.isVisible():
             self.move(self.x(), bottom - self.height() + 1)
 
+    def _hide_unless_needed(self) -> None:
+        self.setVisible(bool(self.cards.shown))
+
+    def _cards_emptied(self) -> None:
+        self._show_texts()
+        if self._phase is Phase.IDLE and not self._hide.isActive():
+            self.hide()
+
     def _show_icon(self) -> None:
         name = {Phase.LISTENING: "microphone", Phase.SPEAKING: "speak"}.get(self._phase, "aside")
         colour = self._theme.bad if self._phase is Phase.LISTENING else self._theme.accent
@@ -198,12 +230,3 @@ class Pill(QWidget):
         self.move(room.center().x() - _WIDTH // 2, room.bottom() - self.height() - theme.HUGE)
         self.show()
         self.raise_()
-
-
-def breakable(text: str, longest: int = 40) -> str:
-    """Text with places where a long word may break, for labels, which only break between words."""
-    words = text.split(" ")
-    return " ".join(
-        w if len(w) <= longest else "\u200b".join(w[i : i + longest] for i in range(0, len(w), longest))
-        for w in words
-    )

@@ -17,7 +17,8 @@ from PySide6.QtWidgets import QApplication
 from assistant.engine import prompt
 from assistant.engine.protocol import Segment
 from assistant.history.media import MediaFolder
-from assistant.history.records import Conversation, Turn
+from assistant.history.records import Conversation, ToolCall, Turn
+from assistant.history.replay import replied
 from assistant.timing import Times
 from assistant.turn import Phase, State
 from models.errors import AsideError, ContextError
@@ -27,7 +28,7 @@ from ui.brain import Answered, BrainEvent
 from ui.conductor import Conductor
 from ui.gate import Gate
 from ui.message_bar import Act
-from ui.notes import cost, notes_of, steps
+from ui.notes import call, cost, notes_of, steps
 from ui.question import Question
 from ui.sheet import Message
 from ui.thumbs import Thumb, kept_question, kept_segments, thumbs
@@ -45,13 +46,14 @@ class Exchange:
     kept: Kept | None = None
     words: str = ""
     answer: list[str] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
 
     def segments(self, media: MediaFolder) -> Sequence[Segment]:
         """For the engine. Takes time."""
         if self.question is None and self.kept is not None:
             return kept_segments(self.kept, media)
         parts = [] if self.question is None else self.question.parts
-        return [*prompt.user(*parts), *prompt.assistant("".join(self.answer))]
+        return [*prompt.user(*parts), *replied("".join(self.answer), self.calls)]
 
 
 class Talk(QObject):
@@ -278,9 +280,11 @@ class Talk(QObject):
                     self.exchanges[place].answer.append(text)
                     self._transcript.append_answer(text)
                 self._archive.told(event)
-            case brain.Called(turn, name, arguments):
-                listed = ", ".join(f"{key} = {value}" for key, value in arguments.items())
-                self._transcript.add_note(f"→ {name}: {listed}" if name else f"→ {listed}", turn)
+            case brain.Called(turn):
+                place = self._place(turn)
+                if place is not None:
+                    self.exchanges[place].calls.append(event.call)
+                    self._transcript.add_note(call(event.call), turn)
                 self._archive.told(event)
             case brain.Answered(turn):
                 self._costs[turn] = event, ""

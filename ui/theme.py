@@ -138,6 +138,8 @@ QLabel[kind="problem"] {{ color: {t.bad}; font-size: {px(-1)}px; }}
     selection-background-color: {t.accent}; selection-color: {t.on_accent}; }}
 #bar {{ background: {t.raised}; border: 1px solid {t.line}; border-radius: {GAP}px; }}
 #camera {{ background: {t.side}; border: 1px solid {t.line}; border-radius: {RADIUS + SMALL}px; }}
+#request {{ background: {t.tint}; border: 1px solid {t.line}; border-radius: {RADIUS}px; }}
+QPushButton[kind="plain"] {{ border: 1px solid {t.line}; }}
 #banner {{ background: {t.tint}; border-radius: {RADIUS}px; }}
 #composer {{ background: {t.raised}; border: 1px solid {t.line}; border-radius: {RADIUS + SMALL}px; }}
 #composer[focused="true"] {{ border-color: {t.accent}; }}

@@ -73,6 +73,10 @@ class Tray(QObject):
         self._open = now
         self._show()
 
+    def tell(self, text: str) -> None:
+        """A message of the desktop."""
+        self._icon.showMessage("Aside", text, self._icon.icon())
+
     def close(self) -> None:
         """Leave the tray."""
         self._icon.hide()

@@ -25,6 +25,7 @@ from ui.archive import Archive
 from ui.banner import Banner, Editing
 from ui.brain import BrainEvent
 from ui.camera import CameraPanel
+from ui.cards import Cards
 from ui.composer import Composer
 from ui.conductor import Conductor
 from ui.conversation_menu import ConversationMenu
@@ -64,6 +65,7 @@ class Window(QMainWindow):
         self.side = Side(archive, self.menu)
         self.transcript = Transcript()
         self.composer, self.camera = Composer(gate), CameraPanel(gate)
+        self.cards = Cards()
         self.header, self.empty, self.banner, self.editing = Header(), EmptyPage(), Banner(), Editing()
         self.talk = Talk(gate, conductor, archive, self.transcript)
         self._build()
@@ -80,6 +82,7 @@ class Window(QMainWindow):
         self.camera.set_theme(colours)
         self.side.set_theme(colours, letters)
         self.menu.set_theme(colours)
+        self.cards.set_theme(colours)
         self.header.set_theme(colours)
         self.banner.set_theme(colours)
         self.editing.set_theme(colours)
@@ -154,6 +157,7 @@ class Window(QMainWindow):
         stack.setContentsMargins(0, theme.SMALL, 0, theme.WIDE)
         stack.setSpacing(theme.GAP)
         stack.addWidget(self._activity)
+        stack.addWidget(self.cards)
         stack.addWidget(self.banner)
         stack.addWidget(self.editing)
         stack.addWidget(self.camera)
@@ -192,6 +196,8 @@ class Window(QMainWindow):
         self.camera.ended.connect(self.composer.text.setFocus)
         self.composer.problem.connect(self.show_problem)
         self._conductor.changed.connect(self._show_state)
+        self._conductor.changed.connect(self.cards.show_state)
+        self._conductor.told.connect(self.cards.tell)
         self._conductor.told.connect(self._show_told)
         self._conductor.problem.connect(self.show_problem)
         self.talk.titled.connect(self._show_title)
@@ -209,6 +215,7 @@ class Window(QMainWindow):
             ("Ctrl+O", self.composer.choose),
             ("Ctrl+Shift+V", self._toggle_camera),
             ("Ctrl+Space", self._conductor.tap),
+            ("F6", self.cards.take_focus),
             ("Ctrl+,", self.preferences.emit),
             ("Ctrl+Shift+C", self.talk.copy_answer),
             ("Alt+Up", lambda: self.transcript.go(-1)),

@@ -19,6 +19,7 @@ from assistant.cli.console import STOPPED, Output, complain, note, put, stoppabl
 from assistant.engine import prompt
 from assistant.engine.process import EngineProcess
 from assistant.engine.protocol import Clip, GenerateOptions
+from assistant.tools.kit import offered
 from models.errors import AsideError, Cancelled, EngineError, MediaError
 from models.prompts import SYSTEM_PROMPT, TOOLS
 
@@ -87,7 +88,7 @@ def ask(arguments: Sequence[str]) -> int:
                 top_p=given.top_p,
                 seed=int(given.seed),
             ),
-            () if given.tools == "off" else TOOLS if given.tools == "on" else tooling.offered(path),
+            () if given.tools == "off" else TOOLS if given.tools == "on" else offered(path),
             tooling.tooling(given.yes) if given.tools == "run" else None,
             given.system,
             given.transcript,

@@ -22,8 +22,6 @@ from assistant.tools.loop import CallDone, CallProposed, CallRefused, Policy, an
 from assistant.tools.ringer import Ring, Ringer, is_watched
 from assistant.tools.schedule import Timer
 from assistant.tools.toolbox import OFFERED, Toolbox
-from models import package
-from models.prompts import TOOLS
 
 _LOOK: Final = 0.1  # s between looks whether Ctrl-C was pressed
 
@@ -109,11 +107,6 @@ def tooling(yes: bool) -> Tooling:
             patience=None if _can_ask() else 0.0,
         ),
     )
-
-
-def offered(path: Path) -> list[dict[str, Any]]:
-    """The tools that the model of a package is told of."""
-    return TOOLS if path == package.embedded() else list(OFFERED)
 
 
 def _can_ask() -> bool:

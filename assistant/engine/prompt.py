@@ -38,8 +38,21 @@ def system(tools: Sequence[dict[str, Any]] = (), prompt: str = SYSTEM_PROMPT) ->
 
 def user(*parts: Part) -> list[Segment]:
     """A user's turn from any mix of text, pictures and clips, in this order; media usually come first."""
-    content = [Text(part) if isinstance(part, str) else part for part in parts]
-    return [Control("<|user|>"), *content, Control(END)]
+    return [*begin_user(*parts), *end_user()]
+
+
+def begin_user(*parts: Part) -> list[Segment]:
+    """The first parts of a user's turn, ahead of the others: pictures are ready before a question is."""
+    return [Control("<|user|>"), *_content(parts)]
+
+
+def end_user(*parts: Part) -> list[Segment]:
+    """The last parts of a user's turn, and its end."""
+    return [*_content(parts), Control(END)]
+
+
+def _content(parts: Sequence[Part]) -> list[Segment]:
+    return [Text(part) if isinstance(part, str) else part for part in parts]
 
 
 def tool_response(result: str) -> list[Segment]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from assistant.engine import prompt
 from assistant.engine.protocol import Clip, Picture, Reply, Segment, Session
 from assistant.history.media import MediaFolder
-from assistant.history.records import Media, Turn
+from assistant.history.records import Media, ToolCall, Turn
 from assistant.media import sound
+from assistant.tools.toolbox import as_json
 from models.errors import ContextError, HistoryError, MediaError
 
 
@@ -64,15 +66,42 @@ def replay(turns: Iterable[Turn], media: MediaFolder) -> Replay:
     """
     segments: list[Segment] = []
     problems: list[str] = []
-    for turn in turns:
+    turns = list(turns)
+    for turn, after in zip(turns, [*turns[1:], None], strict=True):
         if turn.role == "user":
             segments += prompt.user(*_parts(turn, media, problems))
             continue
-        segments += prompt.assistant(turn.text if turn.heard is None else turn.heard, _calls(turn))
-        for call in turn.calls:
-            if call.result is not None:
-                segments += prompt.tool_response(call.result)
+        text = turn.text if turn.heard is None else turn.heard
+        if after is not None and after.role == "assistant":  # says what came of the calls
+            segments += [*prompt.assistant(text, _calls(turn.calls)), *_results(turn.calls)]
+        else:
+            segments += replied(text, turn.calls)
     return Replay(segments, problems)
+
+
+def replied(text: str, calls: Sequence[ToolCall]) -> list[Segment]:
+    """A reply as the model wrote it: what it called, what came of that, and what it said then."""
+    results = _results(calls)
+    if not results:
+        return prompt.assistant(text, _calls(calls))
+    return [*prompt.assistant("", _calls(calls)), *results, *prompt.assistant(text)]
+
+
+def _calls(calls: Sequence[ToolCall]) -> list[dict[str, object]]:
+    return [{"name": call.name, "arguments": dict(call.arguments)} for call in calls]
+
+
+def _results(calls: Sequence[ToolCall]) -> list[Segment]:
+    told = [_as_told(call.result) for call in calls if call.result is not None]
+    return [segment for result in told for segment in prompt.tool_response(result)]
+
+
+def _as_told(result: str) -> str:
+    """A result in the form in which the model reads it."""
+    try:
+        return result if isinstance(json.loads(result), dict) else as_json(result)
+    except (ValueError, RecursionError):
+        return as_json(result)
 
 
 def _parts(turn: Turn, media: MediaFolder, problems: list[str]) -> list[prompt.Part]:
@@ -103,7 +132,3 @@ def _part(one: Media, media: MediaFolder) -> prompt.Part | None:
         heard = sound.load(media.checked(one))
         return Clip(heard.samples, heard.rate)
     return None
-
-
-def _calls(turn: Turn) -> list[dict[str, object]]:
-    return [{"name": call.name, "arguments": dict(call.arguments)} for call in turn.calls]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -48,7 +48,14 @@ class _Tool:
 class Toolbox:
     """Runs calls. Nothing here uses a network or starts a program."""
 
-    def __init__(self, schedule: Schedule, home: Home, notes: Notes, weather: Path | None = None) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        home: Home,
+        notes: Notes,
+        weather: Path | None = None,
+        offered: Sequence[Mapping[str, Any]] = OFFERED,
+    ) -> None:
         """``weather`` is a JSON file with a sentence for each place, which the person keeps up to date."""
         self.schedule = schedule
         self.home = home
@@ -71,16 +78,19 @@ class Toolbox:
             "get_weather": (self._get_weather, None),
             "get_time": (_get_time, None),
         }
-        self._tools = {tool["name"]: _Tool(tool["parameters"], *runs[tool["name"]]) for tool in OFFERED}
+        self._tools = {tool["name"]: _Tool(tool["parameters"], *runs[tool["name"]]) for tool in offered}
 
     @classmethod
-    def in_folder(cls, folder: Path, weather: Path | None = None) -> Toolbox:
+    def in_folder(
+        cls, folder: Path, weather: Path | None = None, offered: Sequence[Mapping[str, Any]] = OFFERED
+    ) -> Toolbox:
         """The tools that keep everything in one folder."""
         return cls(
             Schedule(folder / "timers.json"),
             FileHome(folder / "home.json"),
             Notes(folder / "notes.md"),
             weather,
+            offered,
         )
 
     def checked(self, call: Call) -> Call:
