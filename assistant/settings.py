@@ -36,6 +36,7 @@ class Sound:
 
     microphone: Annotated[str, Line("the microphone, by name; empty: the system's")] = ""
     speaker: Annotated[str, Line("the speaker, by name; empty: the system's")] = ""
+    barge_in: Annotated[bool, Flag("speaking interrupts an answer; needs privacy.preroll")] = True
     voice: Annotated[str, Line("the voice that speaks, by name; empty: the system's")] = ""
 
 

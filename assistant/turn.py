@@ -112,7 +112,14 @@ class Silent:
     turn: int
 
 
-Report = Heard | HeardNothing | Began | Written | Silent
+@dataclass(frozen=True)
+class SpokenTo:
+    """The person began to speak while the answer is spoken."""
+
+    turn: int
+
+
+Report = Heard | HeardNothing | Began | Written | Silent | SpokenTo
 Event = Listen | Release | Ask | Play | Stop | Report
 
 
@@ -225,6 +232,8 @@ def _report(state: State, event: Report) -> Step:
             return _rest(replace(state, writing=False)), []
         case Silent(), Phase.THINKING | Phase.SPEAKING:
             return _rest(replace(state, voice=False)), []
+        case SpokenTo(), Phase.SPEAKING if state.voice:
+            return _listen(state)
     return state, []
 
 

@@ -16,11 +16,11 @@ from PySide6.QtCore import QEvent, QEventLoop, QTimer
 from PySide6.QtWidgets import QApplication
 from virtual_screen import VirtualScreen, virtual_screen
 
-from assistant.settings import Interface, Settings, SettingsFile
+from assistant.settings import Interface, Privacy, Settings, SettingsFile
 from models import package
 from ui import app, brain
 
-LIGHT = Settings(interface=Interface(language="en", theme="light"))
+LIGHT = Settings(interface=Interface(language="en", theme="light"), privacy=Privacy(preroll=False))
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from assistant.turn import (
     Record,
     Release,
     Silent,
+    SpokenTo,
     State,
     Stop,
     Written,
@@ -82,6 +83,21 @@ WAYS: dict[str, tuple[list[Event], Phase, list[Command]]] = {
         Phase.LISTENING,
         [Record(1), Answer(1, "why?", True), Hush(1), Cancel(1), Record(2)],
     ),
+    "interrupted by voice": (
+        [*SPOKEN, SpokenTo(1)],
+        Phase.LISTENING,
+        [Record(1), Answer(1, "why?", True), Hush(1), Cancel(1), Record(2)],
+    ),
+    "interrupted by voice, too late": (
+        [*SPOKEN, Written(1), Silent(1), SpokenTo(1)],
+        Phase.IDLE,
+        [Record(1), Answer(1, "why?", True)],
+    ),
+    "spoken to while the key was pressed": (
+        [*SPOKEN, Listen(), SpokenTo(1), SpokenTo(2)],
+        Phase.LISTENING,
+        [Record(1), Answer(1, "why?", True), Hush(1), Cancel(1), Record(2)],
+    ),
     "stopped while only the voice goes on": (
         [*SPOKEN, Written(1), Stop()],
         Phase.IDLE,
@@ -124,6 +140,7 @@ EVENTS = st.one_of(
     st.builds(Began, TURNS),
     st.builds(Written, TURNS),
     st.builds(Silent, TURNS),
+    st.builds(SpokenTo, TURNS),
 )
 
 

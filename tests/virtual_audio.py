@@ -60,6 +60,18 @@ class VirtualAudio:
             recorder.terminate()
             recorder.wait(5)
 
+    @contextmanager
+    def loudspeaker(self, delay: int = 40) -> Iterator[None]:
+        """What the speaker plays is heard at the microphone, so many ms later, as in a room."""
+        command = ["pactl", "load-module", "module-loopback", "source=spk.monitor", "sink=micfeed"]
+        command.append(f"latency_msec={delay}")
+        done = subprocess.run(command, env=self.environment, capture_output=True, check=True, text=True)
+        try:
+            yield
+        finally:
+            command = ["pactl", "unload-module", done.stdout.strip()]
+            subprocess.run(command, env=self.environment, check=False, stderr=subprocess.DEVNULL)
+
     def kill(self) -> None:
         """As if every device had been unplugged."""
         assert self.process is not None

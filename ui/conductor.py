@@ -21,6 +21,7 @@ from assistant.turn import Phase, State
 from assistant.usage import Usage
 from assistant.voice import audio_devices
 from assistant.voice.ear import Ear
+from assistant.voice.echo import Echo
 from assistant.voice.endpoint import trimmed
 from assistant.voice.microphone import BlockSource, Microphone
 from models.errors import AsideError, DeviceError
@@ -62,17 +63,20 @@ class Conductor(QObject):
         super().__init__()
         self._gate = gate
         self._told: AsideError | None = None  # of a lost microphone, which is told once
+        self._barge_in = settings.sound.barge_in
+        self._speaking = 0  # the turn that was spoken last
+        echo = Echo()
         self.ear = Ear(
             open_microphone or (lambda name: Microphone(name, usage)),
             settings.sound.microphone,
             settings.privacy.preroll,
-            lambda error: gate.post(lambda: self._lost(error)),
+            lost=lambda error: gate.post(lambda: self._lost(error)),
+            interrupted=self._interrupted,
+            echo=echo,
         )
         self._state = State()
         self._recordings: dict[int, Recording] = {}
-        self.mouth = Mouth(
-            on_sound=lambda turn, at: gate.post(lambda: self._note(turn, "sound", at)),
-        )
+        self.mouth = Mouth(lambda turn, at: gate.post(lambda: self._note(turn, "sound", at)), echo.played)
         self._times: dict[int, Times] = {}
         self.brain = Brain(lambda event: gate.post(lambda: self._tell(event)))
         self.companions: Callable[[], tuple[bytes, ...]] = tuple
@@ -121,6 +125,7 @@ class Conductor(QObject):
     def apply(self, settings: Settings) -> None:
         """Follow settings that may have changed: the devices."""
         self.ear.set(settings.sound.microphone, settings.privacy.preroll)
+        self._barge_in = settings.sound.barge_in
 
     def renew_devices(self) -> bool:
         """Have the system look for devices; False while one is in use. Takes a second; in any thread."""
@@ -152,6 +157,9 @@ class Conductor(QObject):
         for command in commands:
             self._carry_out(command)
         if self._state != before:
+            speaking = self._state.phase is Phase.SPEAKING and self._state.voice
+            self._speaking = self._state.turn if speaking else self._speaking
+            self.ear.watch(speaking and self._barge_in)
             self.changed.emit(self._state)
 
     def _carry_out(self, command: turn.Command) -> None:
@@ -215,6 +223,12 @@ class Conductor(QObject):
         else:
             said = Sound(trimmed(sound.samples), sound.rate)
             self._step(turn.Heard(number, Question(pictures=self.companions(), sounds=(said,))))
+
+    def _interrupted(self) -> None:
+        """Called by the ear's thread: somebody speaks while the answer is spoken."""
+        number = self._speaking
+        self.mouth.hush(number)
+        self._gate.post(lambda: self._step(turn.SpokenTo(number)))
 
     def _lost(self, error: AsideError) -> None:
         """The microphone stopped working."""

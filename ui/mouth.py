@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from assistant.media.sound import Sound
-from assistant.voice.speaker import Speaker
+from assistant.voice.speaker import Samples, Speaker
 from assistant.voice.speech import Narrator, Voice
 from models.errors import AsideError
 
@@ -18,8 +18,16 @@ _LOCK: Final = 3.0  # s
 class Mouth:
     """One answer at a time. `push` and `hush` may be called by any thread; `begin` and `wait` take time."""
 
-    def __init__(self, on_sound: Callable[[int, float], None] = lambda *_: None) -> None:
-        """``on_sound`` is called by a thread with a turn and the time of its first sound."""
+    def __init__(
+        self,
+        on_sound: Callable[[int, float], None] = lambda *_: None,
+        on_played: Callable[[Samples, int], None] = lambda *_: None,
+    ) -> None:
+        """``on_sound`` is called by a thread with a turn and the time of its first sound.
+
+        ``on_played`` gets all that is played (see `Speaker`).
+        """
+        self._on_played = on_played
         self._wanted = ("", "")
         self._open = self._wanted  # with which speaker and voice it is open
         self._on_sound = on_sound
@@ -47,7 +55,7 @@ class Mouth:
             if self._voice is None:
                 self._voice = Voice(name=voice)
             if self._speaker is None:
-                self._speaker = Speaker(device)
+                self._speaker = Speaker(device, self._on_played)
 
     def begin(self, turn: int) -> None:
         """Speak what is pushed for this turn. Raises DeviceError."""

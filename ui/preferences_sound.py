@@ -49,6 +49,12 @@ class SoundPage(Page):
             ),
         )
         card = self.card(self.tr("Answers"))
+        self.barge_in = self.switch(
+            card,
+            "sound.barge_in",
+            self.tr("Speaking interrupts an answer"),
+            self.tr("While the microphone is kept open. Aside doesn't hear itself, also with loudspeakers."),
+        )
         self.speaker = self.picker(card, "sound.speaker", self.tr("Speaker"), [system])
         self.voice = self.picker(card, "sound.voice", self.tr("Voice"), [system])
         self.sample = SampleButton(

