@@ -75,6 +75,24 @@ def test_the_same_tokens_and_events_as_in_this_process(fresh: EngineProcess, sma
     assert reply(fresh)[0] == ids
 
 
+def test_a_reply_apart_sees_nothing_and_leaves_nothing(fresh: EngineProcess, small_model: Path) -> None:
+    alone = question(clip(1))
+    wanted = from_scratch(small_model, alone)
+    fresh.append(*question(picture(1)))
+    first, _ = reply(fresh)
+    here = fresh.mark()
+    assert read(fresh.apart(alone, GREEDY))[0] == wanted
+    next(fresh.apart(alone, GREEDY))  # left half-way
+    with pytest.raises(ContextError):
+        next(fresh.apart([Text("word " * 100_000)], GREEDY))
+    assert fresh.mark() == here
+    fresh.append(*prompt.end(), *question("and?"))
+    more, spent = reply(fresh)
+    said = [*question(picture(1)), Reply(tuple(first)), *prompt.end(), *question("and?")]
+    assert more == from_scratch(small_model, said)
+    assert spent.recomputed == 0
+
+
 def test_errors_of_the_session_arrive_as_they_are(fresh: EngineProcess) -> None:
     with pytest.raises(ContextError, match="nothing to answer"):
         list(fresh.generate())

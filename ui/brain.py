@@ -331,13 +331,11 @@ class Brain:
         here = session.mark()
         parts: list[str] = []
         try:
-            if self._answered or self._ahead is not None:
-                session.append(*prompt.end())
-            session.append(*prompt.user(clip, TRANSCRIBE), *prompt.assistant())
+            # apart, because pictures in the conversation would switch the adapter that hears well off
+            asked = [*prompt.system(), *prompt.user(clip, TRANSCRIBE), *prompt.assistant()]
             most = 32 + round(12 * sound.seconds)  # tokens; no speaker is faster
-            reply = session.generate(GenerateOptions(max_tokens=most), cancel)
+            reply = session.apart(asked, GenerateOptions(max_tokens=most), cancel)
             parts.extend(event.text for event in reply if isinstance(event, Token))
-            session.rewind(here)
         except Exception as error:
             self._give_up_ahead(session)
             self._mend(session, here)

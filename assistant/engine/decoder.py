@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import numpy as np
@@ -32,7 +33,10 @@ class Decoder:
         """Tokens that the first step of a long prompt needs if the graph can't be asked for long factors."""
         self._nothing = np.zeros((0, self._hidden), np.float32)
         self._ones = np.ones((1, 1024), np.int64)
-        self._caches = KVCaches(lambda: KVCache(package.layers, package.kv_heads, package.head_size, limit))
+        self._new_caches: Callable[[], KVCaches] = lambda: KVCaches(
+            lambda: KVCache(package.layers, package.kv_heads, package.head_size, limit)
+        )
+        self._caches = self._new_caches()
         self._bind_cache()
 
     @property
@@ -43,6 +47,18 @@ class Decoder:
     def switch(self, state: Hashable, room: Callable[[int], bool]) -> None:
         """Use keys and values that were computed under ``state`` (see `KVCaches.switch`)."""
         if self._caches.switch(state, room):
+            self._bind_cache()
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Inside, there are keys and values of another conversation, which is forgotten at the end."""
+        kept = self._caches
+        self._caches = self._new_caches()
+        self._bind_cache()
+        try:
+            yield
+        finally:
+            self._caches = kept
             self._bind_cache()
 
     def rewind(self, length: int) -> None:

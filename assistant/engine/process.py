@@ -10,7 +10,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -138,6 +138,31 @@ class EngineProcess:
             if not told and self._child.ended is None:  # the caller lost interest
                 self._drain(number, ids)
 
+    def apart(
+        self,
+        segments: Sequence[Segment],
+        options: GenerateOptions = _GREEDY,
+        cancel: threading.Event | None = None,
+    ) -> Generator[Event, None, None]:
+        """A reply to a prompt of its own (see `LocalSession.apart`)."""
+        self._end_reply()
+        self._open = self._apart(segments, options, cancel)
+        yield from self._open
+
+    def _apart(
+        self, segments: Sequence[Segment], options: GenerateOptions, cancel: threading.Event | None
+    ) -> Generator[Event, None, None]:
+        number = self._send(wire.Apart(tuple(segments), options))
+        over = False
+        try:
+            while not over:
+                body = self._answer(number, cancel)
+                over = isinstance(body, Finished | wire.Failed)
+                yield self._event(body)
+        finally:
+            if not over and self._child.ended is None:
+                self._drain(number, [], keep=False)
+
     def _without_new(self, error: EngineError) -> EngineError:
         """Drop what the process died of, and say so.
 
@@ -201,8 +226,8 @@ class EngineProcess:
         if ids:
             self._log.append(Reply(tuple(ids)))
 
-    def _drain(self, number: int, ids: list[int]) -> None:
-        """Stop a reply that nobody reads, and log what the child's session has of it."""
+    def _drain(self, number: int, ids: list[int], keep: bool = True) -> None:
+        """Stop a reply that nobody reads, and log what the child's session has of it, if it keeps it."""
         stop = threading.Event()
         stop.set()
         while True:
@@ -210,7 +235,8 @@ class EngineProcess:
             if isinstance(body, Token):
                 ids.append(body.id)
             elif isinstance(body, Finished | wire.Failed):
-                self._keep(ids)
+                if keep:
+                    self._keep(ids)
                 return
 
     @staticmethod
@@ -226,7 +252,7 @@ class EngineProcess:
         if isinstance(answer, wire.Failed):
             raise answer.error
 
-    def _send(self, body: wire.Open | wire.Append | wire.Generate | wire.Rewind) -> int:
+    def _send(self, body: wire.Open | wire.Append | wire.Generate | wire.Apart | wire.Rewind) -> int:
         self._child.check()
         self._number += 1
         self._child.send(wire.Request(self._number, body))

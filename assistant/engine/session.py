@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,6 +110,9 @@ class LocalSession:
     def append(self, *segments: Segment) -> None:
         """Add to the conversation, all or nothing. Raises ContextError or MediaError."""
         self._end_reply()
+        self._append(segments)
+
+    def _append(self, segments: Sequence[Segment]) -> None:
         pieces = [self._piece(segment) for segment in segments]
         total = self._timeline.length + sum(piece.tokens for piece in pieces)
         if total > self.limit:
@@ -129,6 +132,32 @@ class LocalSession:
         self._end_reply()
         self._open = self._generate(options, cancel)
         yield from self._open
+
+    def apart(
+        self,
+        segments: Sequence[Segment],
+        options: GenerateOptions = _GREEDY,
+        cancel: threading.Event | None = None,
+    ) -> Generator[Event, None, None]:
+        """A reply to a prompt of its own, such as the transcript of a clip; events as of `generate`.
+
+        It sees nothing of the conversation, so its own content chooses the adapter; it leaves nothing there.
+        """
+        self._end_reply()
+        self._open = self._apart(segments, options, cancel)
+        yield from self._open
+
+    def _apart(
+        self, segments: Sequence[Segment], options: GenerateOptions, cancel: threading.Event | None
+    ) -> Generator[Event, None, None]:
+        kept = self._timeline, self._computed, self._seconds
+        self._timeline, self._computed, self._seconds = Timeline(), 0, defaultdict(float)
+        try:
+            with self._decoder.apart():
+                self._append(segments)
+                yield from self._generate(options, cancel)
+        finally:
+            self._timeline, self._computed, self._seconds = kept
 
     def _end_reply(self) -> None:
         """Close the iterator of a reply that was left half-way: it must not write into what comes now."""

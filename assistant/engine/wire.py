@@ -45,6 +45,14 @@ class Generate:
 
 
 @dataclass(frozen=True)
+class Apart:
+    """`LocalSession.apart`; answered by its events."""
+
+    segments: tuple[Segment, ...]
+    options: GenerateOptions
+
+
+@dataclass(frozen=True)
 class Rewind:
     """`Session.rewind`."""
 
@@ -53,7 +61,7 @@ class Rewind:
 
 @dataclass(frozen=True)
 class Cancel:
-    """Stop the `Generate` request of the same number."""
+    """Stop the `Generate` or `Apart` request of the same number."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ class Request:
     """To the child. Requests are answered one after the other, under their number."""
 
     number: int
-    body: Open | Append | Generate | Rewind | Cancel
+    body: Open | Append | Generate | Apart | Rewind | Cancel
 
 
 @dataclass(frozen=True)
