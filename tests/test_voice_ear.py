@@ -71,7 +71,8 @@ def test_a_lost_microphone_is_told_once_and_comes_back_without_a_restart(tmp_pat
         from assistant.voice.speaker import Speaker
         from models.errors import DeviceError
         told, usage = [], Usage()
-        with Speaker() as speaker, Ear(lambda name: Microphone(name, usage), "", True, told.append) as ear:
+        open_microphone = lambda name: Microphone(name, usage)
+        with Speaker() as speaker, Ear(open_microphone, "", True, lost=told.append) as ear:
             with ear.listen() as source:
                 next(source.blocks())
                 print("open", sorted(usage.now), flush=True)

@@ -81,6 +81,7 @@ class Ear:
         open_microphone: Callable[[str], BlockSource],
         device: str = "",
         preroll: bool = False,
+        *,
         lost: Callable[[DeviceError], None] = lambda _: None,
         interrupted: Callable[[], None] = lambda: None,
         echo: Echo | None = None,
@@ -145,6 +146,8 @@ class Ear:
             self._leave.set()
             self._changed.notify_all()
         self._thread.join(_JOIN)
+        if self._echo is not None:
+            self._echo.reset()
         self._end(DeviceError("The microphone was closed."))
 
     def _forget(self, one: Listening) -> None:

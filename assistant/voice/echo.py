@@ -58,8 +58,9 @@ class Echo:
         self._waiting.append((samples, rate))
 
     def reset(self) -> None:
-        """The microphone was opened anew."""
+        """The microphone is closed, or was opened anew."""
         self._waiting.clear()
+        self._rate, self._converter, self._canceller = 0, None, None
         self._far = np.empty(0, np.float32)
         self._owed = self._missed = self._left = 0
         self._flowing = False
