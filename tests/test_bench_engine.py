@@ -85,6 +85,11 @@ def test_ratios_are_taken_within_a_round_and_shares_of_the_limit_from_the_same_r
     assert verdicts["40 tokens on 1,000, times alone"] == "met"
     assert verdicts["peak memory, times files and KV"] == "met"
     assert verdicts["speech, 30 s, of fp32"] == "not measured"
+    findings.add(OTHER, DECODE, 4.8 * 5)
+    best = Findings(replace(findings.plan, best=True), findings.values)
+    assert best.rate(ASIDE, DECODE) == pytest.approx(10)
+    assert best.share(ours, DECODE) == pytest.approx(0.5)
+    assert best.ratio((OTHER, DECODE), (ASIDE, DECODE)) == pytest.approx(2)
     assert Aim("", 0.5, 0.5, least=False).verdict == "met"
 
 

@@ -33,6 +33,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="how often all is measured (default: 3, and 5 with --quick)",
     )
     parser.add_argument(
+        "--best", action="store_true", help="the best of the rounds instead of medians: on a busy machine"
+    )
+    parser.add_argument(
         "--threads", type=options.number(1, 1024, whole=True), metavar="N", help="default: one a core"
     )
     parser.add_argument(
@@ -61,7 +64,8 @@ def run(given: argparse.Namespace) -> int:
             given.folder or data_folder() / "bench",
             int(given.rounds or (5 if given.quick else 3)),
             int(given.threads or psutil.cpu_count(logical=False) or 1),
-            lambda stage, done, total: Status.show(
+            best=given.best,
+            progress=lambda stage, done, total: Status.show(
                 f"Building {stage}: {100 * done / total:.0f} %", rare=True
             ),
         )

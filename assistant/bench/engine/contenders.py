@@ -209,7 +209,7 @@ class Encoders:
 
     def warm(self) -> float:
         """What is slow the first time."""
-        return self.see(1) + self.hear(5)
+        return self.see(1) + self.hear(30)
 
     def see(self, size: int) -> float:
         """A picture of so many crops side by side, and its overview."""

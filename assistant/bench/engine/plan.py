@@ -101,11 +101,16 @@ SECTIONS: Final = (
 
 @dataclass(frozen=True)
 class Plan:
-    """One benchmark. ``share`` of the real model's depth and vocabulary is in it; ``missing`` says who is
-    not there and why."""
+    """One benchmark.
+
+    share     of the real model's depth and vocabulary that is in it.
+    missing   who is not there, and why.
+    best      the best of the rounds counts, not the median: for a machine that others use as well.
+    """
 
     contenders: Sequence[Contender]
     rounds: int
     threads: int
     share: float = 1.0
     missing: Mapping[str, str] = field(default_factory=dict)
+    best: bool = False

@@ -55,6 +55,8 @@ def prepare(
     rounds: int,
     threads: int,
     progress: Progress = lambda *_: None,
+    *,
+    best: bool = False,
 ) -> Plan:
     """Build what isn't there yet, in ``folder``; who takes part, and who is missing.
 
@@ -86,7 +88,7 @@ def prepare(
                 _whole(file, functools.partial(gguf_model.write, config, quant, progress=progress))
             contenders.append(_llama(config, quant, file))
     share = config.layers / random_weights.REAL.layers
-    return Plan(contenders, rounds, threads, share, missing)
+    return Plan(contenders, rounds, threads, share, missing, best)
 
 
 def package_contenders(info: PackageInfo) -> list[Contender]:

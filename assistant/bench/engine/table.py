@@ -37,8 +37,9 @@ def _models(findings: Findings, models: Sequence[Contender]) -> str:
             rows[-1] += [_rate(findings, one, section.key, share) for one in models]
     rows.append(["load, s", *(_plain(findings.median(one.name, LOAD), "{:.1f}") for one in models)])
     rows.append([f"{MEMORY}, GB", *(_memory(findings, one) for one in models)])
-    about = "Percentages are of what the machine allows; × is how many times as fast Aside is; medians of "
-    about += f"{findings.rounds} rounds."
+    kind = "the best" if findings.plan.best else "medians"
+    about = "Percentages are of what the machine allows; × is how many times as fast Aside is; "
+    about += f"{kind} of {findings.rounds} rounds."
     if share < 1:
         about += (
             f" Measured at {share:.3g} of the real depth and vocabulary; rates are scaled to the real size."
