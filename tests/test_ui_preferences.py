@@ -19,6 +19,7 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, QMessageBox, QWidget
 from real_window import desktop, wait_until
 from virtual_audio import VirtualAudio, espeak
+from virtual_camera import video
 from virtual_screen import VirtualScreen
 
 from assistant.history.store import History
@@ -27,8 +28,9 @@ from assistant.settings import SettingsFile
 from assistant.tools.toolbox import Toolbox
 from ui import theme
 from ui.app import Desktop
-from ui.form import Page
+from ui.form import Page, Row
 from ui.hotkeys import Hotkeys
+from ui.preferences_camera import CameraPage
 from ui.preferences_hotkeys import HotkeysPage
 from ui.preferences_look import LookPage
 from ui.preferences_model import ModelPage
@@ -322,3 +324,33 @@ def test_the_microphone_is_tried_out_and_closed(
         assert child.stdout.readline().strip() == "played"
     assert child.returncode == 0
     assert np.abs(sound.load(heard).samples).max() > 0.05
+
+
+def test_the_camera_is_seen_and_closed(qt: QApplication, screen: VirtualScreen, tmp_path: Path) -> None:
+    film = video(tmp_path / "film.avi")
+    with opened(qt, tmp_path) as (one, file):
+        page = one.preferences.turn_to(CameraPage)
+        assert isinstance(page, CameraPage)
+        focus(page.address)
+        screen.xdotool("type", "--delay", 2, film)
+        screen.xdotool("key", "Return")
+        wait_until(lambda: kept(file, "camera.source") == str(film))
+        wait_until(lambda: page.source.currentData() == str(film))
+        page.test.click()
+        wait_until(lambda: page.view.frame is not None and "camera" in one.usage.now)
+        file.change({"privacy.camera": False})  # by the command line
+        wait_until(lambda: "camera" not in one.usage.now)
+        assert not page.view.isVisible()
+        page.test.click()
+        assert "camera" not in one.usage.now
+        file.change({"privacy.camera": True})
+        wait_until(lambda: one.settings.privacy.camera)
+        page.test.click()
+        wait_until(lambda: page.view.frame is not None and "camera" in one.usage.now)
+        one.preferences.close()
+        wait_until(lambda: "camera" not in one.usage.now)
+        one.open_preferences()
+        file.change({"camera.source": str(tmp_path / "missing.avi")})
+        wait_until(lambda: "missing" in one.settings.camera.source)
+        page.test.click()
+        wait_until(lambda: any("missing.avi" in row.problem for row in page.findChildren(Row)))

@@ -36,6 +36,7 @@ from ui.hotkeys import Hotkeys, Pressed, Released, available
 from ui.model_state import ModelState
 from ui.pill import Pill
 from ui.preferences import Preferences
+from ui.preferences_camera import CameraPage
 from ui.preferences_hotkeys import HotkeysPage
 from ui.preferences_look import LookPage
 from ui.preferences_model import ModelPage
@@ -341,6 +342,7 @@ class Desktop:
         conductor = self.conductor
         return [
             ("speak", SoundPage(self.choices, self.gate, conductor.ear.listen, conductor.renew_devices)),
+            ("camera", CameraPage(self.choices, self.gate, self.usage)),
             ("keyboard", HotkeysPage(self.choices, self.gate, self._pause_keys)),
             ("model", ModelPage(self.choices, self.gate, self.model)),
             ("look", LookPage(self.choices)),

@@ -139,7 +139,7 @@ class View(QWidget):
             self.setFocus(Qt.FocusReason.MouseFocusReason)
 
 
-class _Slot:
+class Slot:
     """Holds the camera that is open; whoever comes too late is closed at once. Safe between threads."""
 
     def __init__(self) -> None:
@@ -182,7 +182,7 @@ class CameraPanel(QFrame):
         self._gate = gate
         self._usage: Usage | None = None
         self._source = ""
-        self._slot: _Slot | None = None
+        self._slot: Slot | None = None
         self._camera: Camera | None = None
         self._busy = False
         self.view = View()
@@ -259,7 +259,7 @@ class CameraPanel(QFrame):
         """Open this camera in place of the present one."""
         self._let_go()
         self._source, self._usage = source, usage
-        slot = self._slot = _Slot()
+        slot = self._slot = Slot()
         self.view.tell(self.tr("Opening the camera …"))
         self._offer()
         self._show_state()
@@ -353,13 +353,13 @@ class CameraPanel(QFrame):
             except AsideError as error:
                 self._lost(error)
 
-    def _opened(self, slot: _Slot, camera: Camera) -> None:
+    def _opened(self, slot: Slot, camera: Camera) -> None:
         if slot is self._slot:
             self._camera = camera
             self._timer.start()
             self._show_state()
 
-    def _not_opened(self, slot: _Slot, error: AsideError) -> None:
+    def _not_opened(self, slot: Slot, error: AsideError) -> None:
         if slot is self._slot:
             self._lost(error)
 

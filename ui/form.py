@@ -157,7 +157,7 @@ class Page(QScrollArea):
         self.colours = LIGHT
         self.rows: dict[str, Row] = {}
         """Those that are bound, by their keys."""
-        self._shows: list[tuple[str, Callable[[Any], None]]] = []
+        self._shows: list[tuple[str, Row, Callable[[Any], None]]] = []
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         inside = QWidget()
@@ -204,7 +204,7 @@ class Page(QScrollArea):
     def bind(self, key: str, row: Row, show: Callable[[Any], None]) -> Callable[[Any], None]:
         """Have ``show`` show the setting now and whenever it changes; returns what keeps another value."""
         self.rows[key] = row
-        self._shows.append((key, show))
+        self._shows.append((key, row, show))
         show(self.choices.now.get(key))
 
         def keep(value: Any) -> None:
@@ -253,7 +253,7 @@ class Page(QScrollArea):
         return made
 
     def _show_settings(self, now: Settings, before: Settings) -> None:
-        for key, show in self._shows:
+        for key, row, show in self._shows:
             if now.get(key) != before.get(key):
-                self.rows[key].fail("")
+                row.fail("")
                 show(now.get(key))

@@ -42,7 +42,7 @@ class PrivacyPage(Page):
         super().__init__(
             choices,
             self.tr("Privacy"),
-            self.tr("Nothing leaves this machine: Aside opens no connection, whatever is chosen here."),
+            self.tr("Nothing leaves this machine. The one connection is to a camera whose address you give."),
         )
         self._gate, self._archive, self._folder = gate, archive, folder
         self._places: dict[str, Place] = {}
