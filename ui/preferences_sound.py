@@ -48,6 +48,12 @@ class SoundPage(Page):
                 " forgotten within seconds."
             ),
         )
+        self.barge_in = self.switch(
+            card,
+            "sound.barge_in",
+            self.tr("Speaking interrupts an answer"),
+            self.tr("For that, the microphone must be kept open."),
+        )
         card = self.card(self.tr("Answers"))
         self.barge_in = self.switch(
             card,
