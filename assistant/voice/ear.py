@@ -83,7 +83,6 @@ class Ear:
         preroll: bool = False,
         *,
         lost: Callable[[DeviceError], None] = lambda _: None,
-        *,
         interrupted: Callable[[], None] = lambda: None,
         echo: Echo | None = None,
     ) -> None:
