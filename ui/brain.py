@@ -44,6 +44,7 @@ from ui.events import (
     Loaded,
     LoadFailed,
     Loading,
+    Prepared,
     Understood,
     Working,
     Wrote,
@@ -63,6 +64,7 @@ __all__ = [
     "LoadFailed",
     "Loaded",
     "Loading",
+    "Prepared",
     "Understood",
     "Working",
     "Wrote",
@@ -136,7 +138,10 @@ class Brain:
         self._jobs.put(lambda: self._ask(turn, question, cancel))
 
     def prepare(self, pictures: Sequence[bytes]) -> None:
-        """Encode and prefill the pictures that the next question will begin with; none: no longer."""
+        """Encode and prefill the pictures that the next question will begin with; none: no longer.
+
+        Tells `Prepared`, unless something else was to be done first.
+        """
         self._wanted = tuple(pictures)
         self._jobs.put(self._prepare)
 
@@ -219,8 +224,7 @@ class Brain:
         self._marks = [(mark, False) for mark in (*start, *resumed.marks)]
         if resumed.forgotten:
             self._tell(Forgot(resumed.forgotten))
-        for _ in session.generate(GenerateOptions(max_tokens=0), self._jobs.urgent):
-            pass  # the first question then has only itself to compute
+        self._catch_up(session)
         self._prepare()
 
     def _rewind(self, exchange: int) -> None:
@@ -252,8 +256,9 @@ class Brain:
             elif wanted != ahead.parts:
                 session.append(*pictures[len(ahead.parts) :])
             self._answered, self._ahead = False, _Ahead(ahead.mark, ahead.answered, wanted)
-            for _ in session.generate(GenerateOptions(max_tokens=0), self._jobs.urgent):
-                pass
+            for event in session.generate(GenerateOptions(max_tokens=0), self._jobs.urgent):
+                if isinstance(event, Finished) and event.reason != "cancelled":
+                    self._tell(Prepared(len(wanted)))
         except Exception:  # as there is no room, or the process died
             self._give_up_ahead(session)
 
@@ -344,6 +349,11 @@ class Brain:
             return
         if final or not cancel.is_set():
             self._tell(Understood(turn, "".join(parts).strip(), final))
+
+    def _catch_up(self, session: EngineProcess) -> None:
+        """Prefill what there is, so that the next question has only itself to compute."""
+        for _ in session.generate(GenerateOptions(max_tokens=0), self._jobs.urgent):
+            pass
 
     def _mend(self, session: EngineProcess, here: int) -> None:
         """Bring the session back to where it was before a job failed, in a new process if need be."""

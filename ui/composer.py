@@ -102,6 +102,8 @@ class Composer(QFrame):
     listen = Signal()
     capture = Signal()
     look = Signal()
+    pictured = Signal(object)
+    """The pictures that wait here are now these: a tuple of bytes; not sent when they are asked about."""
     problem = Signal(AsideError)
 
     def __init__(self, gate: Gate, parent: QWidget | None = None) -> None:
@@ -195,6 +197,7 @@ class Composer(QFrame):
         self.text.setPlainText(question.text)
         self._media = [(one, self.tr("Picture")) for one in question.pictures]
         self._media += [(one, self.tr("Recording")) for one in question.sounds]
+        self.pictured.emit(())  # it takes the place of an earlier one
         self._show_media()
         self.text.moveCursor(QTextCursor.MoveOperation.End)
         self.text.setFocus()
@@ -268,6 +271,7 @@ class Composer(QFrame):
             )
         else:
             self._media.append((medium, name))
+            self._tell_pictures()
         self._show_media()
 
     def _not_opened(self, error: AsideError) -> None:
@@ -289,8 +293,12 @@ class Composer(QFrame):
 
     def _remove(self, place: int) -> None:
         del self._media[place]
+        self._tell_pictures()
         self._show_media()
         self.text.setFocus()
+
+    def _tell_pictures(self) -> None:
+        self.pictured.emit(self.question().pictures)
 
     def _changed(self) -> None:
         lines = min(_MOST_LINES, max(1, int(self.text.document().size().height())))

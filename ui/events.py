@@ -115,6 +115,24 @@ class Forgot:
     exchanges: int
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """So many ``pictures`` are ready for the question that is to come."""
+
+    pictures: int
+
+
 BrainEvent = (
-    Loading | Loaded | LoadFailed | Forgot | Working | Wrote | Asks | Called | Answered | Failed | Understood
+    Prepared
+    | Loading
+    | Loaded
+    | LoadFailed
+    | Forgot
+    | Working
+    | Wrote
+    | Asks
+    | Called
+    | Answered
+    | Failed
+    | Understood
 )

@@ -195,6 +195,7 @@ class Window(QMainWindow):
         self.camera.problem.connect(self.show_problem)
         self.camera.ended.connect(self.composer.text.setFocus)
         self.composer.problem.connect(self.show_problem)
+        self.composer.pictured.connect(self._conductor.brain.prepare)
         self._conductor.changed.connect(self._show_state)
         self._conductor.changed.connect(self.cards.show_state)
         self._conductor.told.connect(self.cards.tell)

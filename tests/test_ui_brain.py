@@ -1,0 +1,181 @@
+"""The engine's thread: pictures that are ready before the question, and an engine that dies or hangs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+from PySide6.QtWidgets import QApplication
+from real_window import desktop, load_nano, wait_until
+from virtual_audio import espeak
+
+from assistant.engine.process import Patience
+from assistant.media import sound
+from models import package
+from ui import brain
+from ui.brain import Brain
+from ui.question import Question
+
+QUESTION = "what colour is the circle"
+
+
+def circle(colour: str) -> bytes:
+    image, data = Image.new("RGB", (448, 448), "white"), BytesIO()
+    ImageDraw.Draw(image).ellipse((100, 100, 348, 348), fill=colour)
+    image.save(data, "PNG")
+    return data.getvalue()
+
+
+class Told:
+    """A brain outside of any window, and what it told."""
+
+    def __init__(self, patience: Patience | None = None) -> None:
+        self.events: list[brain.BrainEvent] = []
+        self._told = threading.Condition()
+        self.brain = Brain(self._tell) if patience is None else Brain(self._tell, patience)
+
+    def _tell(self, event: brain.BrainEvent) -> None:
+        with self._told:
+            self.events.append(event)
+            self._told.notify_all()
+
+    def wait(self, condition: Callable[[brain.BrainEvent], bool], seconds: float = 60.0) -> brain.BrainEvent:
+        with self._told:
+            assert self._told.wait_for(lambda: any(map(condition, self.events)), seconds), self.events
+            return next(filter(condition, self.events))
+
+    def ask(self, turn: int, question: Question) -> tuple[str, brain.Answered]:
+        self.brain.ask(turn, question)
+        end = self.wait(lambda e: isinstance(e, brain.Answered | brain.Failed) and e.turn == turn)
+        assert isinstance(end, brain.Answered), end
+        text = "".join(e.text for e in self.events if isinstance(e, brain.Wrote) and e.turn == turn)
+        return text, end
+
+
+@contextmanager
+def loaded(patience: Patience | None = None) -> Iterator[Told]:
+    one = Told(patience)
+    try:
+        one.brain.load(package.embedded(), "nano")
+        one.wait(lambda e: isinstance(e, brain.Loaded | brain.LoadFailed))
+        yield one
+    finally:
+        one.brain.close()
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> sound.Sound:
+    path = tmp_path_factory.mktemp("said") / "said.wav"
+    espeak("What colour is the circle?", path)
+    return sound.load(path)
+
+
+def draft(one: Told, turn: int, said: sound.Sound) -> str:
+    """A draft of the transcript comes after what is being prepared, and doesn't interrupt it."""
+    one.brain.understand(turn, said, final=False)
+    event = one.wait(lambda e: isinstance(e, brain.Understood) and e.turn == turn)
+    assert isinstance(event, brain.Understood)
+    return event.text
+
+
+def prepare(one: Told, *pictures: bytes) -> None:
+    one.events.clear()
+    one.brain.prepare(pictures)
+    one.wait(lambda e: e == brain.Prepared(len(pictures)))
+
+
+def test_a_picture_is_ready_before_the_question(spoken: sound.Sound) -> None:
+    blue, red = circle("blue"), circle("red")
+    with loaded() as one:
+        expected, cost = one.ask(1, Question(QUESTION, (blue,)))
+        second, _ = one.ask(2, Question(QUESTION, (red, blue)))
+        spoken_answer, _ = one.ask(3, Question("", (blue,), (spoken,)))
+    assert cost.statistics.seconds["vision"] > 0
+    with loaded() as one:
+        prepare(one, blue)
+        text, ready = one.ask(1, Question(QUESTION, (blue,)))
+        assert text == expected
+        assert not ready.statistics.seconds.get("vision")
+        assert ready.statistics.prefilled < cost.statistics.prefilled / 4
+        assert ready.statistics.recomputed == 0
+        prepare(one, red)
+        prepare(one, red, blue)
+        assert one.ask(2, Question(QUESTION, (red, blue)))[0] == second
+        prepare(one, blue)
+        text, ready = one.ask(3, Question("", (blue,), (spoken,)))
+        assert text == spoken_answer
+        assert not ready.statistics.seconds.get("vision")
+
+
+def test_drafts_hear_what_is_said_and_not_what_is_seen(spoken: sound.Sound) -> None:
+    blue = circle("blue")
+    with loaded() as one:
+        expected, _ = one.ask(1, Question(QUESTION, (blue,)))
+    with loaded() as one:
+        prepare(one, blue)
+        assert draft(one, 11, spoken) == QUESTION
+        assert one.ask(1, Question(QUESTION, (blue,)))[0] == expected
+        assert draft(one, 12, spoken) == QUESTION
+
+
+def test_a_picture_that_was_taken_away_or_replaced_leaves_no_trace(spoken: sound.Sound) -> None:
+    blue, red = circle("blue"), circle("red")
+    with loaded() as one:
+        first, cost = one.ask(1, Question("hello"))
+        second, _ = one.ask(2, Question(QUESTION, (red,)))
+    with loaded() as one:
+        one.brain.prepare([blue])
+        draft(one, 11, spoken)
+        one.brain.prepare([])
+        text, free = one.ask(1, Question("hello"))
+        assert (text, free.statistics.generated) == (first, cost.statistics.generated)
+        one.brain.prepare([blue])
+        draft(one, 12, spoken)
+        assert one.ask(2, Question(QUESTION, (red,)))[0] == second
+        one.brain.prepare([blue])
+        one.brain.rewind(1)
+        assert one.ask(3, Question(QUESTION, (red,)))[0] == second
+        one.brain.prepare([blue])
+        one.brain.begin()
+        assert one.ask(4, Question("hello"))[0] == first
+
+
+def test_a_picture_in_the_window_is_prepared_and_given_up(qt: QApplication, tmp_path: Path) -> None:
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        told: list[brain.BrainEvent] = []
+        one.conductor.told.connect(told.append)
+        one.window.composer.add_picture(circle("blue"), "circle")
+        wait_until(lambda: brain.Prepared(1) in told)
+        one.window.composer.text.setPlainText(QUESTION)
+        one.window.composer.send()
+        wait_until(lambda: any(isinstance(event, brain.Answered) for event in told))
+        answered = next(event for event in told if isinstance(event, brain.Answered))
+        assert not answered.statistics.seconds.get("vision")
+        assert "blue" in one.window.transcript.toPlainText()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_an_engine_that_dies_or_hangs_in_mid_answer_is_back_within_five_seconds(how: signal.Signals) -> None:
+    with loaded() as one:
+        first, _ = one.ask(1, Question("hello"))
+        pid = one.brain.pid
+        assert pid is not None
+        os.kill(pid, how)
+        started = time.monotonic()
+        one.brain.ask(2, Question("hello"))
+        failed = one.wait(lambda e: isinstance(e, brain.Failed | brain.Answered) and e.turn == 2)
+        assert isinstance(failed, brain.Failed)
+        text, _ = one.ask(3, Question("hello"))
+        assert time.monotonic() - started < 5.0 + 1.0  # the second answer takes its time as well
+        assert text
+        assert one.brain.pid != pid
+    del first
