@@ -78,6 +78,7 @@ class Talk(QObject):
         self._times: dict[int, Times] = {}  # of the turn that is being answered
         self._costs: dict[int, tuple[Answered, str]] = {}  # of the turn that was, and its note
         self._spoken = 0, 0  # a turn in which the answer of another is spoken again
+        self._played = 0, (0, 0)  # a turn in which a recording is played: that of a turn and a number
         transcript.wanted.connect(self.do)
         transcript.opened.connect(self.open_medium)
         conductor.changed.connect(self._show_state)
@@ -141,10 +142,12 @@ class Talk(QObject):
         QApplication.clipboard().setText("\n\n".join(parts))
 
     def open_medium(self, turn: int, number: int) -> None:
-        """Show a picture, play a recording."""
+        """Show a picture, play a recording, or stop it."""
         place = self._place(turn)
-        if place is not None:
-            self._with_question(self.exchanges[place], partial(self._open_medium, number))
+        if self._transcript.playing == (turn, number):
+            self._conductor.stop()
+        elif place is not None:
+            self._with_question(self.exchanges[place], partial(self._open_medium, turn, number))
 
     # --- inside
 
@@ -177,11 +180,13 @@ class Talk(QObject):
         if self._replaced is not None:
             self.edited.emit(question)
 
-    def _open_medium(self, number: int, question: Question) -> None:
+    def _open_medium(self, turn: int, number: int, question: Question) -> None:
         if number < len(question.pictures):
             self.show_picture(question.pictures[number])
         elif number - len(question.pictures) < len(question.sounds):
             self._conductor.play(question.sounds[number - len(question.pictures)])
+            self._played = self._conductor.state.turn, (turn, number)
+            self._show_state(self._conductor.state)
 
     def _opened(self, turn: int | None, words: str, opened: Opened) -> None:
         self._clear()
@@ -312,7 +317,10 @@ class Talk(QObject):
     def _show_state(self, state: State) -> None:
         number, turn = self._spoken
         live = turn if state.turn == number else state.turn
-        self._transcript.live = 0 if state.phase is Phase.IDLE else live
+        idle = state.phase is Phase.IDLE
+        self._transcript.live = 0 if idle else live
+        number, recording = self._played
+        self._transcript.show_playing(None if idle or state.turn != number else recording)
 
 
 def _past(one: Exchange, small: list[Thumb]) -> Past:

@@ -78,6 +78,8 @@ class Transcript(QTextEdit):
         self.finder = Finder(self, self.sheet)
         self.live = 0
         """The turn whose answer is being written or spoken; 0: none."""
+        self.playing: tuple[int, int] | None = None
+        """The turn and the number of the recording that is played."""
         self._focus: Message | None = None
         self._hover: Message | None = None
         self._pressed = QPoint()
@@ -102,8 +104,8 @@ class Transcript(QTextEdit):
         self.sheet.set_theme(colours, letters, self.font())
         self.bar.set_theme(colours)
         self.finder.set_theme(colours)
-        for (turn, number), seconds in self._sounds.items():
-            self.sheet.replace_chip(self.sheet.chip_name(turn, number), self._chip(seconds).image)
+        for place in self._sounds:
+            self._draw_sound(place)
         self.viewport().update()
 
     def reset(self) -> None:
@@ -112,6 +114,7 @@ class Transcript(QTextEdit):
         self._pending.clear()
         self._wide.clear()
         self._sounds.clear()
+        self.playing = None
         self.finder.end()
         self.focus_message(None)
         self._show_bar(None)
@@ -186,6 +189,15 @@ class Transcript(QTextEdit):
         self._show_bar(None)
         self.sheet.cut(turn)
         self._wide.clear()
+
+    def show_playing(self, recording: tuple[int, int] | None) -> None:
+        """Mark the recording that is played, by its turn and number."""
+        before, self.playing = self.playing, recording
+        if before != recording:
+            for place in (before, recording):
+                if place is not None:
+                    self._draw_sound(place)
+            self.viewport().update()
 
     def reveal(self, message: Message) -> None:
         """Scroll so that the beginning of a message is in sight."""
@@ -356,8 +368,13 @@ class Transcript(QTextEdit):
                 self._sounds[turn, number] = one
         return [self._chip(one) for one in small]
 
-    def _chip(self, thumb: Thumb) -> Chip:
-        return chip(thumb, self.devicePixelRatioF(), self._theme, self.font())
+    def _chip(self, thumb: Thumb, playing: bool = False) -> Chip:
+        return chip(thumb, self.devicePixelRatioF(), self._theme, self.font(), playing)
+
+    def _draw_sound(self, place: tuple[int, int]) -> None:
+        if place in self._sounds:
+            drawn = self._chip(self._sounds[place], place == self.playing)
+            self.sheet.replace_chip(self.sheet.chip_name(*place), drawn.image)
 
     def _questions_in_sight(self) -> list[int]:
         layout = self.document().documentLayout()
