@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from PySide6.QtCore import QTimer
@@ -404,10 +405,27 @@ def test_killed_in_mid_answer_it_has_what_was_written(
                 return bool(turns())
 
             eventually(asked)
-            eventually(lambda: [t for t in turns() if t.state == "open" and t.text])
+            eventually(lambda: len(turns()) == 2 and turns()[1].state != "open")
+            engine = psutil.Process(process.pid).children(recursive=True)
+            for child in engine:
+                child.suspend()
+            screen.xdotool("type", "--delay", 5, "a b c d e f")
+            screen.xdotool("key", "Return")
+
+            def written() -> bool:
+                """Let the engine write a few words at a time, so that there is a middle."""
+                for child in engine:
+                    child.resume()
+                time.sleep(0.003)
+                for child in engine:
+                    child.suspend()
+                time.sleep(0.1)
+                return any(turn.state == "open" and turn.text for turn in turns())
+
+            eventually(written)
         finally:
             process.kill()
-    _, reply = turns()
+    reply = turns()[-1]
     assert reply.state == "failed"
     assert reply.text
     assert "ended before the reply was complete" in reply.problem

@@ -273,6 +273,9 @@ def test_a_recording_is_a_chip_with_its_length(qt: QApplication, tmp_path: Path)
         turn = one.window.talk.exchanges[0].turn
         wait_until(lambda: transcript.sheet.chips_of(turn) == [0])
         wait_until(lambda: one.window.side.list.count() == 1)
+        transcript.show_playing((turn, 0))
+        one.window.talk.open_medium(turn, 0)  # stops what is played: there is no sound card here
+        assert one.conductor.state.turn == turn
     with History(tmp_path / "history") as history:
         (asked, _) = history.turns(history.conversations()[0].id)
         with wave.open(str(history.media.path(asked.media[0]))) as kept:

@@ -235,6 +235,18 @@ class Sheet:
                 cursor.mergeCharFormat(self._form(ANSWER, faint=True))
         cursor.endEditBlock()
 
+    def text(self, start: int, end: int) -> str:
+        """What was said between two positions, with blocks that were cut joined again."""
+        block = self.document.findBlock(start)
+        parts: list[str] = []
+        while block.isValid() and block.position() <= end:
+            if parts and not block.blockFormat().boolProperty(_CONTINUED):
+                parts.append("\n")
+            text = block.text()
+            parts.append(text[max(0, start - block.position()) : max(0, end - block.position())])
+            block = block.next()
+        return "".join(parts).replace("\ufffc", "").replace("\u2028", "\n")
+
     def cut(self, turn: int) -> None:
         """Remove a turn and all that follow."""
         block = self._find(turn)
@@ -419,11 +431,6 @@ def kind_of(block: QTextBlock) -> int:
 def turn_of(block: QTextBlock) -> int:
     """The turn that a block belongs to."""
     return block.blockFormat().intProperty(_TURN)
-
-
-def is_continued(block: QTextBlock) -> bool:
-    """Whether a block goes on where the last one was cut."""
-    return block.blockFormat().boolProperty(_CONTINUED)
 
 
 def _faint(block: QTextBlock) -> list[tuple[int, int]]:

@@ -29,7 +29,7 @@ from PySide6.QtWidgets import QFrame, QMenu, QTextEdit, QWidget
 from ui import icons, theme
 from ui.finder import Finder
 from ui.message_bar import ICONS, Act, MessageBar, acts, wording
-from ui.sheet import Chip, Message, Sheet, is_continued
+from ui.sheet import Chip, Message, Sheet
 from ui.theme import LIGHT, Theme, Type
 from ui.thumbs import Thumb, chip
 
@@ -273,16 +273,7 @@ class Transcript(QTextEdit):
     def selected_text(self) -> str:
         """The selection as it was said."""
         cursor = self.textCursor()
-        start, end = cursor.selectionStart(), cursor.selectionEnd()
-        block = self.document().findBlock(start)
-        parts: list[str] = []
-        while block.isValid() and block.position() <= end:
-            if parts and not is_continued(block):
-                parts.append("\n")
-            text = block.text()
-            parts.append(text[max(0, start - block.position()) : max(0, end - block.position())])
-            block = block.next()
-        return "".join(parts).replace("\ufffc", "").replace("\u2028", "\n")
+        return self.sheet.text(cursor.selectionStart(), cursor.selectionEnd())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Called by Qt."""
