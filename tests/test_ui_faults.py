@@ -2,98 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
+from place import Place, eventually, family
 from virtual_audio import VirtualAudio
 from virtual_screen import VirtualScreen, virtual_screen
 
-from assistant.history.records import Turn
-from assistant.history.store import History
 from models import package
 
-ROOT = Path(__file__).parent.parent
 ENDS = 3.0  # s, by the fault table
 LATE = 3.0  # s more, for a machine that other tests use as well
-
-
-def eventually(look: Callable[[], Any], seconds: float = 60.0) -> Any:
-    until = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.02)
-    return found
-
-
-class Place:
-    """A person's own folders, in which `aside` is started."""
-
-    def __init__(self, screen: VirtualScreen, audio: VirtualAudio, folder: Path, model: Path) -> None:
-        (folder / "run").mkdir(mode=0o700)
-        self.screen, self.folder, self.model = screen, folder, model
-        self.trace, self.log = folder / "trace.jsonl", folder / "log"
-        self.environment = screen.environment | {
-            "PULSE_SERVER": audio.environment["PULSE_SERVER"],
-            "PULSE_COOKIE": audio.environment["PULSE_COOKIE"],
-            "XDG_RUNTIME_DIR": str(folder / "run"),
-            "XDG_DATA_HOME": str(folder / "data"),
-            "XDG_CONFIG_HOME": str(folder / "config"),
-            "LANG": "en_US.UTF-8",
-        }
-
-    def aside(self, *words: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "assistant", *words]
-        with self.log.open("ab") as log:
-            return subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
-
-    @contextmanager
-    def running(self) -> Iterator[subprocess.Popen[bytes]]:
-        """The window, with its model loaded and its voice started."""
-        self.trace.unlink(missing_ok=True)
-        process = self.aside("desktop", "--model", str(self.model), "--trace", str(self.trace))
-        try:
-            eventually(lambda: self.told("ready") or process.poll() is not None)
-            assert process.poll() is None, self.log.read_text()
-            number = self.screen.wait_for_window("^Aside$")
-            self.screen.xdotool("windowactivate", "--sync", number)
-            yield process
-        finally:
-            process.kill()
-            process.wait(10)
-
-    def told(self, what: str, **wanted: Any) -> list[dict[str, Any]]:
-        """Lines of the trace."""
-        if not self.trace.exists():
-            return []
-        lines = [
-            json.loads(line) for line in self.trace.read_text().splitlines(keepends=True) if line[-1] == "\n"
-        ]
-        return [line for line in lines if line["what"] == what and wanted.items() <= line.items()]
-
-    def ask(self, text: str) -> None:
-        self.screen.xdotool("type", text)
-        self.screen.xdotool("key", "Return")
-
-    def windows(self) -> list[str]:
-        """All windows of an Aside that are shown."""
-        command = ["xdotool", "search", "--onlyvisible", "--name", "^Aside$"]
-        found = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, check=False, timeout=30
-        )
-        return found.stdout.split()
-
-    def turns(self) -> list[Turn]:
-        with History(self.folder / "data/aside/history") as history:
-            return [turn for one in history.conversations() for turn in history.turns(one.id)]
 
 
 @pytest.fixture(scope="module")
@@ -111,12 +35,6 @@ def place(screen: VirtualScreen, audio_server: VirtualAudio, tmp_path: Path) -> 
 def talkative(screen: VirtualScreen, audio_server: VirtualAudio, tmp_path: Path, small_model: Path) -> Place:
     """With a model that never comes to an end."""
     return Place(screen, audio_server, tmp_path, small_model)
-
-
-def family(process: subprocess.Popen[bytes], at_least: int = 2) -> list[psutil.Process]:
-    """The engine and the voice, and what multiprocessing starts beside them."""
-    found = psutil.Process(process.pid)
-    return list(eventually(lambda: len(one := found.children(recursive=True)) >= at_least and one))
 
 
 def gone(processes: list[psutil.Process]) -> bool:

@@ -76,6 +76,8 @@ class Trace(QObject):
                 QTimer.singleShot(0, lambda: self._mark("shown"))  # the paint is done by then
             elif watched is not self._window:
                 self._painted += 1
+        elif event.type() == QEvent.Type.WindowActivate and watched is self._window:
+            self._mark("active")
         elif event.type() in (QEvent.Type.Move, QEvent.Type.Resize) and watched is self._window:
             self._look.start(0)
         return False
