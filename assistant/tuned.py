@@ -19,7 +19,7 @@ from assistant.packages import data_folder
 from models.errors import SettingsError
 from models.package import PackageInfo
 
-CHOSEN: Final = ("threads", "chunk", "spinning", "arena")
+CHOSEN: Final = ("threads", "chunk", "spinning", "arena", "prefill")
 """The settings of the engine that are chosen by measurement."""
 _DEFAULTS: Final = EngineSettings()
 

@@ -52,7 +52,8 @@ class PackageInfo:
     ``graphs`` has the file names of text, vision, speech and embedding; ``files`` the sizes in bytes;
     ``own_adapters`` a user's adapters by name, with their values of ``adapter_input``. Lengths are in tokens.
     The KV cache takes float32 [1, kv_heads, length, head_size] twice for each of ``layers``. Longer
-    recordings are transcribed in pieces of ``clip_seconds``.
+    recordings are transcribed in pieces of ``clip_seconds``. ``graphs`` may have ``prefill`` as well, the
+    text graph in a form that reads prompts quicker.
     """
 
     path: Path
@@ -77,6 +78,12 @@ class PackageInfo:
     def bytes(self) -> int:
         """Size of the whole package."""
         return sum(self.files.values())
+
+    @property
+    def prefill_bytes(self) -> int:
+        """Size of the graph that only reads prompts; 0 without one."""
+        name = self.graphs.get("prefill")
+        return sum(self.files.get(file, 0) for file in (name, f"{name}.data")) if name else 0
 
     def kv_bytes(self, tokens: int) -> int:
         """Size of the KV cache of so many tokens."""
@@ -221,6 +228,9 @@ def _info(
         decoder = model["decoder"]
         graphs = {name: str(model[section]["filename"]) for name, section in GRAPHS.items()}
         processors = [str(model[section]["config_filename"]) for section in ("vision", "speech")]
+        if "prefill" in manifest:
+            _check_name(manifest["prefill"], MANIFEST)
+            graphs["prefill"] = str(manifest["prefill"])
         context = _positive(manifest.get("context_length", model["context_length"]))
         info = PackageInfo(
             path=path,

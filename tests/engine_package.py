@@ -31,6 +31,7 @@ from models.random_weights import RandomCheckpoint
 
 ONE_THREAD = EngineSettings(threads=1)
 GREEDY = GenerateOptions(max_tokens=12, repetition_guard=0, stop_ids=frozenset())
+_EXACT = PrecisionPlan()
 ADAPTERS = {"vision": 4, "speech": 6}
 
 
@@ -60,6 +61,7 @@ def small_package(
     width: int = 128,
     vocabulary: int = 320,
     scale: float = 3,
+    plan: PrecisionPlan = _EXACT,
 ) -> Path:
     """Build a package with `width` / 32 heads on half as many key heads; ``own`` names a user's adapter."""
     rotary = 24
@@ -96,9 +98,7 @@ def small_package(
         ),
     )
     ranks = (ADAPTERS if adapters else {}) | ({own: 5} if own else {})
-    return build(
-        Scaled(config, 1, ranks, scale=scale), folder, PrecisionPlan(), card=Card("small"), dynamic_hd=4
-    )
+    return build(Scaled(config, 1, ranks, scale=scale), folder, plan, card=Card("small"), dynamic_hd=4)
 
 
 def picture(seed: int, width: int = 448, height: int = 448) -> Picture:

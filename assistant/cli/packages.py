@@ -134,6 +134,11 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         help="weights that share a scale: 16 to 128 (default: 32; 128 is faster)",
     )
     parser.add_argument(
+        "--prefill",
+        action="store_true",
+        help="add the language model in 8 bits for reading prompts: quicker, and 3.9 GB more at real size",
+    )
+    parser.add_argument(
         "--lora",
         action="append",
         default=[],
@@ -170,7 +175,7 @@ def _build(given: argparse.Namespace) -> int:
     source: Path | RandomCheckpoint = Path(given.paths[0])
     if given.random:
         source = RandomCheckpoint(shortened(REAL, int(given.layers)) if given.layers else REAL)
-    plan = PrecisionPlan.named(given.precision, given.block_size)
+    plan = PrecisionPlan.named(given.precision, given.block_size, prefill=given.prefill)
     started = time.monotonic()
 
     def progress(stage: str, done: int, total: int) -> None:

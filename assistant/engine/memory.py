@@ -25,7 +25,8 @@ def needed(package: PackageInfo, settings: EngineSettings) -> int:
     """
     usual = min(package.context_length, package.original_max_position_embeddings)
     tokens = min(settings.context_limit or usual, package.context_length)
-    return package.bytes + package.kv_bytes(tokens) + _SPARE
+    files = package.bytes - (package.prefill_bytes if settings.prefill == "same" else 0)
+    return files + package.kv_bytes(tokens) + _SPARE
 
 
 def free() -> int:

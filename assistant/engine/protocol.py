@@ -9,7 +9,7 @@ import threading
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,6 +145,9 @@ class Finished:
 Event = Progress | Token | Finished
 
 
+Prefill = Literal["same", "int8"]
+
+
 @dataclass(frozen=True)
 class EngineSettings:
     """How the engine uses the machine.
@@ -156,6 +159,9 @@ class EngineSettings:
     adapter         a user's own adapter, by its name in the package: on for text, pictures and sound alike,
                     in place of the package's two. None lets the content choose between those.
     spinning        threads wait for each other by spinning while a graph runs: quicker on cores of its own.
+    prefill         "int8": prompts are read in 8 bits where the package has the graph for it, which is
+                    quicker and takes `PackageInfo.prefill_bytes` more memory. "same": by the graph that
+                    also writes.
     arena           the language model keeps the memory of a run for the next one.
     """
 
@@ -166,10 +172,13 @@ class EngineSettings:
     adapter: str | None = None
     spinning: bool = True
     arena: bool = True
+    prefill: Prefill = "int8"
 
     def __post_init__(self) -> None:
         if self.chunk < 1 or self.threads < 0 or self.cache_bytes < 0:
             raise ValueError("chunk must be at least 1, threads and cache_bytes can't be negative")
+        if self.prefill not in get_args(Prefill):
+            raise ValueError(f"prefill is one of {', '.join(get_args(Prefill))}")
 
 
 class Session(Protocol):

@@ -257,9 +257,14 @@ class LocalSession:
         while cache.length < total:
             size = max(chunk, self._decoder.long_first - cache.length) if long else chunk
             begin, end = cache.length, min(cache.length + size, total)
+            quick = self._decoder.reads(min(end, total - 1) - begin)
+            end = min(end, total - 1) if quick else end  # the last token's logits are wanted
             with self._timed("decode" if writing and total - start == 1 else "prefill", ledger):
                 rows = self._embeddings(begin, end, work)
-                logits = self._decoder.step(rows, self._own or work.mode, long, work.runner)
+                if quick:
+                    self._decoder.read(rows, self._own or work.mode, long, work.runner)
+                else:
+                    logits = self._decoder.step(rows, self._own or work.mode, long, work.runner)
             known = max(begin, min(self._computed, end))
             ledger.recomputed += known - begin
             ledger.prefilled += 0 if writing else end - known

@@ -26,7 +26,7 @@ from models.export.plan import PrecisionPlan
 from models.export.settings import check_processors, genai_config, speech_processor, vision_processor
 from models.export.speech import write_speech
 from models.export.staging import Staging, unwritable
-from models.export.text import adapter_modes, write_text
+from models.export.text import PREFILL, adapter_modes, write_prefill, write_text
 from models.export.tokenizer import AUDIO, IMAGE, byte_tokenizer, tokenizer_config
 from models.export.vision import write_vision
 from models.json_files import parse_object, read_bytes
@@ -84,6 +84,8 @@ def build(
     watched = _Watched(checkpoint, progress, cancelled)
     try:
         with staging:
+            if precision.prefill:
+                watched.total += watched.projections
             _write_graphs(watched, staging.package, precision)
             if watched.unread:
                 names = ", ".join(sorted(watched.unread)[:8])
@@ -100,6 +102,8 @@ def build(
                 (work / name).write_bytes(data)
             used = {graph: block_sizes(work / f"phi-4-mm-{graph}.onnx") for graph in GRAPHS}
             about = _about(card or Card(out.name), checkpoint) | {"precision": precision.summary(used)}
+            if precision.prefill:
+                about["prefill"] = f"{PREFILL}.onnx"
             (work / "aside.json").write_bytes(_json(about | {"files": _sums(work, watched)}))
             staging.publish(watched.check)
     except OSError as error:
@@ -121,6 +125,15 @@ class _Watched:
             shapes |= adapter.tensors({n.removesuffix(".weight"): s for n, s in shapes.items()})
         self.sizes = {name: math.prod(shapes.get(name, ())) for name in inner.names()}
         self.unread = inner.needed()  # here, not in the checkpoint: that may serve several builds
+        self.projections = sum(
+            size
+            for name, size in self.sizes.items()
+            if ".layers." in name
+            and ".embed_tokens_extend." not in name
+            and name in self.unread
+            # reading a prompt ends with the last keys and values
+            and (f".layers.{inner.config.layers - 1}." not in name or "qkv_proj" in name or "input_" in name)
+        )
         # a tied embedding is read for both the embedding and the text graph
         twice = self.sizes["model.embed_tokens.weight"] if inner.config.tied_embeddings else 0
         self.total = sum(self.sizes[name] for name in self.unread) + twice
@@ -167,6 +180,9 @@ def _write_graphs(checkpoint: _Watched, work: Path, precision: PrecisionPlan) ->
     write_embedding(checkpoint, work, precision.embedding)
     checkpoint.stage = "text"
     write_text(checkpoint, work, precision.text)
+    if precision.prefill:
+        checkpoint.stage = "prefill"
+        write_prefill(checkpoint, work, precision.prefill)
 
 
 def _tokenizer(checkpoint: Tensors) -> dict[str, bytes]:

@@ -254,6 +254,13 @@ class GraphWriter:
                 block_size=block_size,
                 accuracy_level=4,
             )
+        if precision.format == "rows8":
+            largest = self.node("ReduceMax", [self.node("Abs", [x]), self.const([-1])], keepdims=1)
+            largest = self.node("Max", [largest, self.const(1e-20, np.float32)])
+            even = self.node("Div", [x, largest])  # what is quantised for all rows at once is so for each
+            product = self.matmul(even, name, matrix, Precision("dynamic8"))
+            product = self.node("Mul", [product, largest])
+            return self.node("Add", [product, bias]) if bias else product
         if precision.format == "dynamic8":
             stored = in_columns(matrix)
             inputs = [

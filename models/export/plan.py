@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from models.export.quantize import FP32, Format, Precision
 from models.export.text import TextPrecision
 
+_EIGHT = Precision("rows8")
+_EIGHT_BY_ROWS = TextPrecision(_EIGHT, _EIGHT, _EIGHT, _EIGHT)
 PLANS = ("fp32", "fp16", "int8", "int4")
 
 
@@ -26,6 +28,7 @@ class PrecisionPlan:
     embedding: Precision = FP32
     vision: Precision = FP32
     speech: Precision = FP32
+    prefill: TextPrecision | None = None
 
     @classmethod
     def named(
@@ -37,12 +40,14 @@ class PrecisionPlan:
         speech: Format | None = None,
         sensitive: Format = "int8",
         adapters: Format = "int8",
+        prefill: bool = False,
     ) -> PrecisionPlan:
         """Return a plan of ``PLANS``; raise ValueError for another name or block size.
 
         ``block_size`` is that of int4 and int8 matrices. ``vision`` and ``speech`` replace the encoders'
         precision, ``sensitive`` that of the int4 plan's down projections, head and embedding, and
-        ``adapters`` that of its LoRA matrices.
+        ``adapters`` that of its LoRA matrices. ``prefill`` adds the language model once more in 8 bits, for
+        reading prompts.
         """
         if name not in PLANS:
             raise ValueError(f"unknown precision {name!r}, expected one of {', '.join(PLANS)}")
@@ -57,6 +62,7 @@ class PrecisionPlan:
             plan = replace(plan, text=text, embedding=eight)
         return replace(
             plan,
+            prefill=_EIGHT_BY_ROWS if prefill else None,
             vision=Precision(vision, block_size) if vision else plan.vision,
             speech=Precision(speech, block_size) if speech else plan.speech,
         )
@@ -67,6 +73,15 @@ class PrecisionPlan:
         ``used`` has the block size of each weight by graph and name: narrow matrices get smaller blocks than
         the plan asks for.
         """
+        words = self._text_words(used["text"])
+        others = {"embedding": self.embedding, "vision": self.vision, "speech": self.speech}
+        return (
+            {"text": words}
+            | {graph: _word(precision, set(used[graph].values())) for graph, precision in others.items()}
+            | ({"prefill": self.prefill.projections.format} if self.prefill else {})
+        )
+
+    def _text_words(self, used: Mapping[str, int]) -> str:
         text = self.text
         parts = {"": text.projections, "down ": text.down, "head ": text.head, "adapters ": text.adapters}
         words = []
@@ -74,15 +89,8 @@ class PrecisionPlan:
             if role and precision == text.projections:
                 continue
             same = {r for r, p in parts.items() if p == precision} if not role else {role}
-            words.append(role + _word(precision, {b for n, b in used["text"].items() if _role(n) in same}))
-        return {"text": ", ".join(words)} | {
-            graph: _word(precision, set(used[graph].values()))
-            for graph, precision in (
-                ("embedding", self.embedding),
-                ("vision", self.vision),
-                ("speech", self.speech),
-            )
-        }
+            words.append(role + _word(precision, {b for n, b in used.items() if _role(n) in same}))
+        return ", ".join(words)
 
 
 def _role(weight: str) -> str:

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime.capi import _pybind_state as native
 
-Format = Literal["fp32", "fp16", "int8", "int4", "dynamic8"]
-FORMATS: tuple[Format, ...] = ("fp32", "fp16", "int8", "int4", "dynamic8")
+Format = Literal["fp32", "fp16", "int8", "int4", "dynamic8", "rows8"]
+FORMATS: tuple[Format, ...] = ("fp32", "fp16", "int8", "int4", "dynamic8", "rows8")
 BLOCK_SIZES = (16, 32, 64, 128)
 ROWS_AT_ONCE = 8192  # a vocabulary matrix is quantised in slices, so that its transposed copy stays small
 
@@ -34,6 +34,8 @@ class Precision:
     int4     4 bits in blocks along the inputs, MatMulNBits.
     dynamic8 8 bits (7 used) a column, activations quantised per call, DynamicQuantizeMatMul: fastest for
              many rows.
+    rows8    the same with a scale of activations for each row: a token's result hardly depends on those
+             beside it, and the error of rows of unlike size is half as large.
     """
 
     format: Format = "fp32"
@@ -48,7 +50,7 @@ class Precision:
     @property
     def bits(self) -> int:
         """Bits a weight of a matrix takes in the file, without scales."""
-        return {"fp32": 32, "fp16": 16, "int8": 8, "int4": 4, "dynamic8": 8}[self.format]
+        return {"fp32": 32, "fp16": 16, "int8": 8, "int4": 4, "dynamic8": 8, "rows8": 8}[self.format]
 
     def block_for(self, columns: int) -> int:
         """The block size for this many inputs: halved until it divides them, so that nothing is padded.

@@ -23,6 +23,7 @@ from models.export.quantize import FP32, Precision
 from models.package import FIRST_OWN_ADAPTER
 
 NAME = "phi-4-mm-text"
+PREFILL = "phi-4-mm-prefill"
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,15 @@ def write_text(checkpoint: Tensors, directory: Path, precision: TextPrecision = 
         return _Text(graph, checkpoint, precision).write()
 
 
+def write_prefill(checkpoint: Tensors, directory: Path, precision: TextPrecision) -> Path:
+    """Write ``phi-4-mm-prefill.onnx``: the text graph with the present as its only output.
+
+    It reads what comes before the last token of a prompt, into the cache that the text graph goes on with.
+    """
+    with GraphWriter(PREFILL, directory, checkpoint) as graph:
+        return _Text(graph, checkpoint, precision).write(logits=False)
+
+
 class _Text:
     """The state of one text graph being written."""
 
@@ -81,7 +91,7 @@ class _Text:
         self.config = checkpoint.config
         self.precision = precision
 
-    def write(self) -> Path:
+    def write(self, logits: bool = True) -> Path:
         g, c = self.g, self.config
         hidden = g.input("inputs_embeds", np.float32, [1, "sequence_length", c.hidden_size])
         mask = g.input("attention_mask", np.int64, [1, "total_sequence_length"])
@@ -99,6 +109,8 @@ class _Text:
         for i in range(c.layers):
             layer = f"model.layers.{i}"
             attended = self._attention(normed, i)
+            if i == c.layers - 1 and not logits:
+                break  # the last keys and values are there
             if i == c.layers - 1:
                 # from here on no position sees another, and only the last one's logits are wanted
                 attended = g.slice(attended, -1, 2**31 - 1, 1)
@@ -110,10 +122,11 @@ class _Text:
             inner = self._mlp(normed, layer)
             after = f"model.layers.{i + 1}.input_layernorm" if i < c.layers - 1 else "model.norm"
             normed, residual = g.add_rms_norm(inner, residual, after, c.rms_norm_eps)
-        table = "model.embed_tokens.weight" if c.tied_embeddings else "lm_head.weight"
-        matrix = Stored(self.checkpoint, table, (c.vocab_size, c.hidden_size))
-        logits = g.matmul(normed, "lm_head.weight", matrix, self.precision.head)
-        g.output(logits, np.float32, [1, 1, c.vocab_size], "logits")
+        if logits:
+            table = "model.embed_tokens.weight" if c.tied_embeddings else "lm_head.weight"
+            matrix = Stored(self.checkpoint, table, (c.vocab_size, c.hidden_size))
+            product = g.matmul(normed, "lm_head.weight", matrix, self.precision.head)
+            g.output(product, np.float32, [1, 1, c.vocab_size], "logits")
         for i, (key, value) in enumerate(self.presents):
             g.output(key, np.float32, self._cache_shape("present"), f"present.{i}.key")
             g.output(value, np.float32, self._cache_shape("present"), f"present.{i}.value")
