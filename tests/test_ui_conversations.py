@@ -250,7 +250,7 @@ def test_an_opened_conversation_shows_everything(qt: QApplication, tmp_path: Pat
         assert lines == [
             "Set a timer.",
             "Done. It rings.",
-            "→ set_timer: minutes = 5 → It rings at noon.",
+            "✓ It rings at noon.",
             "stopped · first word after 0.25 s · 20 tokens a second",
             "And?",
             "We",
