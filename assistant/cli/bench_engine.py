@@ -39,6 +39,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--threads", type=options.number(1, 1024, whole=True), metavar="N", help="default: one a core"
     )
     parser.add_argument(
+        "--block-size",
+        type=int,
+        choices=(16, 32, 64, 128),
+        default=32,
+        metavar="N",
+        help="of the package's int4 weights, as in `aside models build` (default: 32)",
+    )
+    parser.add_argument(
         "--folder", type=Path, help="where what is measured is built and kept (default: the data folder)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement to a file")
@@ -52,6 +60,7 @@ def run(given: argparse.Namespace) -> int:
     from assistant.bench.engine.run import measure
     from assistant.bench.engine.table import report
     from assistant.bench.report import machine
+    from models.export import PrecisionPlan
     from models.random_weights import REAL, proportional
 
     if getattr(sys, "frozen", False):
@@ -64,6 +73,7 @@ def run(given: argparse.Namespace) -> int:
             given.folder or data_folder() / "bench",
             int(given.rounds or (5 if given.quick else 3)),
             int(given.threads or psutil.cpu_count(logical=False) or 1),
+            precision=PrecisionPlan.named("int4", given.block_size),
             best=given.best,
             progress=lambda stage, done, total: Status.show(
                 f"Building {stage}: {100 * done / total:.0f} %", rare=True

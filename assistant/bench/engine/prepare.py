@@ -56,9 +56,12 @@ def prepare(
     threads: int,
     progress: Progress = lambda *_: None,
     *,
+    precision: PrecisionPlan | None = None,
     best: bool = False,
 ) -> Plan:
     """Build what isn't there yet, in ``folder``; who takes part, and who is missing.
+
+    ``precision`` is the package's, int4 by default.
 
     Raises PackageError, NoSpaceError.
     """
@@ -69,9 +72,10 @@ def prepare(
     _check_space(config, here, bool(missing))
     here.mkdir(parents=True, exist_ok=True)
     source = RandomCheckpoint(config)
-    built = here / "package"
+    precision = precision or PrecisionPlan.named("int4")
+    built = here / f"package-{hashlib.sha256(repr(precision).encode()).hexdigest()[:6]}"
     if not built.is_dir():
-        build(source, built, PrecisionPlan.named("int4"), progress, card=Card("random"))
+        build(source, built, precision, progress, card=Card("random"))
     reference = here / "encoders-fp32"
     if not reference.is_dir():
         _whole(reference, lambda part: _encoders(source, part, progress))
