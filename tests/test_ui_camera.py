@@ -68,17 +68,17 @@ def test_what_is_asked_aloud_gets_a_fresh_picture(qt: QApplication, tmp_path: Pa
         one.obey("camera")
         wait_until(lambda: one.window.camera.view.frame is not None)
         wait_until(lambda: lit(one) == {"camera", "network"})
-        assert len(one.conductor.companions()) == 1
+        assert len(one.conductor.companions().pictures) == 1
         one.window.camera.live.setChecked(False)
-        assert one.conductor.companions() == ()
+        assert one.conductor.companions().empty
         one.obey("camera")  # once more: a picture for the composer
         wait_until(lambda: one.window.composer.question().pictures)
         one.window.camera.live.setChecked(True)
-        assert len(one.conductor.companions()) == 2
+        assert len(one.conductor.companions().pictures) == 2
         assert one.window.composer.question().empty
         one.window.close()
         wait_until(lambda: one.usage.now & {"camera", "network"} == frozenset())
-        assert one.conductor.companions() == ()
+        assert one.conductor.companions().empty
 
 
 @pytest.mark.parametrize("how", ["frozen", "ended"])
@@ -91,7 +91,7 @@ def test_a_camera_that_is_lost_is_said_and_never_sent(how: str, qt: QApplication
         getattr(source, how).set()
         wait_until(lambda: "stopped giving pictures" in camera.view.said, 5)
         assert camera.view.frame is None
-        assert one.conductor.companions() == ()
+        assert one.conductor.companions().empty
         assert camera.again_button.isVisible()
         wait_until(lambda: one.usage.now & {"camera", "network"} == frozenset())
         getattr(source, how).clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -43,6 +44,7 @@ from ui.preferences_model import ModelPage
 from ui.preferences_privacy import PrivacyPage
 from ui.preferences_sound import SoundPage
 from ui.preferences_tools import ToolsPage
+from ui.question import Question
 from ui.screen import Screens
 from ui.theme import Theme, Type
 from ui.trace import tracing
@@ -288,9 +290,10 @@ class Desktop:
         else:
             self.window.camera.begin(self.settings.camera.source, self.usage)
 
-    def _companions(self) -> tuple[bytes, ...]:
+    def _companions(self) -> Question:
         """What a spoken question is about: what waits in the composer, and what the camera sees now."""
-        return (*self.window.composer.take_media(), *self.window.camera.companions())
+        waiting = self.window.composer.take_media()
+        return replace(waiting, pictures=(*waiting.pictures, *self.window.camera.companions()))
 
     def _captured(self, picture: bytes) -> None:
         """The picture waits in the composer; what is spoken or typed next is asked about it."""
@@ -419,6 +422,7 @@ class Desktop:
         self.end_welcome()
         self.screens.thaw()
         self.window.camera.shut()
+        self.window.composer.close_reading()
         self.release_keys()
         self.bell.close()
         self.conductor.close()

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 from PySide6.QtCore import QTimer
 
+from assistant.history import documents
 from assistant.history.export import Exported, Format, export
 from assistant.history.media import MediaFolder
 from assistant.history.records import Conversation, Hit, NewMedia, NewTurn, ToolCall, Turn
@@ -221,6 +222,7 @@ class Archive:
         media: list[NewMedia] = []
         if privacy.keep_media:
             media = [NewMedia(data, _picture_type(data)) for data in question.pictures]
+            media += [part for one in question.documents for part in documents.kept(one)]
             media += [NewMedia(data, "audio/wav") for data in question.recordings]
         asked = NewTurn("user", question.text, media=tuple(media))
         kept = history.append(self._current, asked, instead_of=replaced)

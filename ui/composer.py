@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from PySide6.QtCore import QBuffer, QByteArray, QEvent, QIODevice, QMimeData, QObject, QSize, Qt, Signal
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QImage, QImageWriter, QKeyEvent, QPixmap, QTextCursor
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QImage, QImageWriter, QKeyEvent, QTextCursor
 from PySide6.QtWidgets import (
     QFileDialog,
     QFrame,
     QHBoxLayout,
-    QLabel,
+    QInputDialog,
+    QLineEdit,
     QPlainTextEdit,
     QSizePolicy,
     QToolButton,
@@ -21,21 +24,23 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from assistant.media import picture, sound
+from assistant.media import document, picture, sound
+from assistant.media.document import Document
 from assistant.media.sound import Sound
 from models.errors import AsideError, MediaError
 from ui import icons, theme
 from ui.gate import Gate
 from ui.question import Question
 from ui.theme import LIGHT, Theme
+from ui.thumbnail import SIDE, Medium, Pending, Thumbnail
+
+Load = Callable[[threading.Event, Callable[[int, int], None]], Document]
 
 _MOST_LINES: Final = 7
 _MOST_MEDIA: Final = 8
-_THUMBNAIL: Final = 56  # logical pixels
 _PICTURES: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+_DOCUMENTS: Final = (".pdf", *document.TEXTS)
 _SOUNDS: Final = (".wav", ".flac", ".mp3", ".ogg", ".aiff", ".au")
-
-Medium = bytes | Sound
 
 
 class _Text(QPlainTextEdit):
@@ -61,39 +66,6 @@ class _Text(QPlainTextEdit):
             self.insertPlainText(source.text())
 
 
-class _Thumbnail(QFrame):
-    """A picture or a recording that will be sent, with a button to take it away."""
-
-    def __init__(self, medium: Medium, name: str, remove: Callable[[], None], colours: Theme) -> None:
-        super().__init__()
-        self.setObjectName("thumbnail")
-        self.setFixedSize(_THUMBNAIL + 2 * theme.SMALL, _THUMBNAIL + 2 * theme.SMALL)
-        shown = QLabel(self)
-        shown.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        shown.setGeometry(theme.SMALL, theme.SMALL, _THUMBNAIL, _THUMBNAIL)
-        if isinstance(medium, bytes):
-            ratio = self.devicePixelRatioF()
-            pixmap = QPixmap.fromImage(QImage.fromData(medium)).scaled(
-                QSize(_THUMBNAIL, _THUMBNAIL) * ratio,
-                Qt.AspectRatioMode.KeepAspectRatio,
-                Qt.TransformationMode.SmoothTransformation,
-            )
-            pixmap.setDevicePixelRatio(ratio)
-            shown.setPixmap(pixmap)
-        else:
-            shown.setPixmap(icons.icon("speak", colours.text).pixmap(theme.LARGE, theme.LARGE))
-        self.setToolTip(name)
-        button = QToolButton(self)
-        button.setIcon(icons.icon("close", colours.text))
-        button.setIconSize(QSize(theme.WIDE - 2, theme.WIDE - 2))
-        button.setFixedSize(theme.LARGE, theme.LARGE)
-        button.move(self.width() - theme.LARGE, 0)
-        button.setStyleSheet(f"background: {colours.raised}; border-radius: {theme.ROOM}px; padding: 0;")
-        button.setAccessibleName(self.tr("Remove {name}").replace("{name}", name))
-        button.setToolTip(button.accessibleName())
-        button.clicked.connect(remove)
-
-
 class Composer(QFrame):
     """Signals what a person wants; knows nothing of models or devices."""
 
@@ -113,10 +85,12 @@ class Composer(QFrame):
         self._theme = LIGHT
         self._media: list[tuple[Medium, str]] = []
         self._opening = 0  # files that are being read
+        self._reading: dict[int, tuple[str, threading.Event, str]] = {}  # documents, and how far they are
+        self._last = 0
         self._busy = False
         self._ready = False
         self.text = _Text()
-        self.text.setPlaceholderText(self.tr("Ask, or drop a picture here"))
+        self.text.setPlaceholderText(self.tr("Ask, or drop a picture or a document here"))
         self.text.setAccessibleName(self.tr("Question"))
         self.text.setTabChangesFocus(True)
         self.text.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
@@ -132,7 +106,7 @@ class Composer(QFrame):
         self._shelf.setLayout(self._row)
         self._row.setContentsMargins(0, 0, 0, theme.SMALL)
         self._shelf.hide()
-        self.attach_button = self._button("attach", self.tr("Attach pictures or recordings (Ctrl+O)"))
+        self.attach_button = self._button("attach", self.tr("Attach pictures, sound, documents (Ctrl+O)"))
         self.attach_button.clicked.connect(self.choose)
         self.screen_button = self._button("screen", self.tr("Ask about the screen"))
         self.screen_button.clicked.connect(self.capture)
@@ -152,7 +126,7 @@ class Composer(QFrame):
         buttons.addWidget(self.listen_button)
         buttons.addWidget(self.send_button)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-        self._shelf.setFixedHeight(_THUMBNAIL + 3 * theme.SMALL)
+        self._shelf.setFixedHeight(SIDE + 3 * theme.SMALL)
         column = QVBoxLayout(self)
         column.setContentsMargins(theme.ROOM, theme.GAP, theme.GAP, theme.GAP)
         column.setSpacing(theme.SMALL)
@@ -196,6 +170,7 @@ class Composer(QFrame):
         """A question to change, in place of what is there."""
         self.text.setPlainText(question.text)
         self._media = [(one, self.tr("Picture")) for one in question.pictures]
+        self._media += [(one, one.name) for one in question.documents]
         self._media += [(one, self.tr("Recording")) for one in question.sounds]
         self.pictured.emit(())  # it takes the place of an earlier one
         self._show_media()
@@ -208,20 +183,21 @@ class Composer(QFrame):
             self.text.toPlainText().strip(),
             tuple(one for one, _ in self._media if isinstance(one, bytes)),
             tuple(one for one, _ in self._media if isinstance(one, Sound)),
+            tuple(one for one, _ in self._media if isinstance(one, Document)),
         )
 
-    def take_media(self) -> tuple[bytes, ...]:
-        """The pictures that are waiting, for a question that is spoken; they are gone from here then."""
-        pictures = tuple(one for one, _ in self._media if isinstance(one, bytes))
-        self._media = [(one, name) for one, name in self._media if not isinstance(one, bytes)]
+    def take_media(self) -> Question:
+        """The pictures and documents that wait, for a spoken question; they are gone from here then."""
+        waiting = replace(self.question(), text="", sounds=())
+        self._media = [(one, name) for one, name in self._media if isinstance(one, Sound)]
         self._show_media()
-        return pictures
+        return waiting
 
     def choose(self) -> None:
         """Let the person choose files."""
-        endings = " ".join(f"*{e}" for e in (*_PICTURES, *_SOUNDS))
+        endings = " ".join(f"*{e}" for e in (*_PICTURES, *_SOUNDS, *_DOCUMENTS))
         names, _ = QFileDialog.getOpenFileNames(
-            self, self.tr("Attach"), "", self.tr("Pictures and recordings") + f" ({endings})"
+            self, self.tr("Attach"), "", self.tr("Pictures, recordings and documents") + f" ({endings})"
         )
         for name in names:
             self.add_file(Path(name))
@@ -237,7 +213,10 @@ class Composer(QFrame):
                 self.add_picture(png(image), self.tr("Pasted picture"))
 
     def add_file(self, path: Path) -> None:
-        """Add a picture or sound file; it is read elsewhere."""
+        """Add a picture, a recording or a document; it is read elsewhere."""
+        if path.suffix.lower() in _DOCUMENTS:
+            self._read(path.name, lambda *how: document.load(path, "", *how))
+            return
         self._opening += 1
         self._gate.run(partial(_open, path), partial(self._opened, path.name), self._not_opened)
 
@@ -279,6 +258,61 @@ class Composer(QFrame):
         self._show_send()
         self.problem.emit(error)
 
+    def _read(self, name: str, load: Load, place: int | None = None) -> None:
+        """Read a document, in place of one that is there."""
+        self._last += 1
+        number, cancel = self._last, threading.Event()
+        self._opening += 1
+        self._reading[number] = (name, cancel, self.tr("Reading …"))
+        self._show_media()
+
+        def tell(done: int, of: int) -> None:
+            self._gate.post(lambda: self._show_progress(number, f"{done} / {of}"))
+
+        def done(read: Document) -> None:
+            if self._reading.pop(number, None) is None:
+                return
+            if place is not None and place < len(self._media) and self._media[place][1] == name:
+                self._opening -= 1
+                self._media[place] = (read, name)
+                self._show_media()
+            else:
+                self._opened(name, read)
+
+        def failed(error: AsideError) -> None:
+            if self._reading.pop(number, None) is not None:
+                self._not_opened(error)
+                self._show_media()
+
+        self._gate.run(lambda: load(cancel, tell), done, failed)
+
+    def _show_progress(self, number: int, said: str) -> None:
+        if number in self._reading:
+            name, cancel, _ = self._reading[number]
+            self._reading[number] = (name, cancel, said)
+            self._show_media()
+
+    def _give_up(self, number: int) -> None:
+        reading = self._reading.pop(number, None)
+        if reading is not None:
+            reading[1].set()
+            self._opening -= 1
+            self._show_media()
+
+    def _choose_pages(self, place: int) -> None:
+        one, name = self._media[place]
+        if not isinstance(one, Document):
+            return
+        question = self.tr("Pages, such as 1-3,7 (of {n}):").replace("{n}", f"{one.total:,}")
+        wanted, yes = QInputDialog.getText(self, name, question, QLineEdit.EchoMode.Normal, one.used)
+        if yes and wanted.strip() and wanted.strip() != one.used:
+            self._read(name, lambda *how: document.rendered(one.data, name, wanted, *how), place)
+
+    def close_reading(self) -> None:
+        """Give up what is being read; Aside ends."""
+        for number in list(self._reading):
+            self._give_up(number)
+
     def _show_media(self) -> None:
         while self._row.count() > 1:
             item = self._row.takeAt(0)
@@ -287,8 +321,14 @@ class Composer(QFrame):
                 widget.hide()
                 widget.deleteLater()
         for place, (medium, name) in enumerate(self._media):
-            self._row.insertWidget(place, _Thumbnail(medium, name, partial(self._remove, place), self._theme))
-        self._shelf.setVisible(bool(self._media))
+            thumbnail = Thumbnail(medium, name, partial(self._remove, place), self._theme)
+            if isinstance(medium, Document):
+                thumbnail.add_pages(medium, partial(self._choose_pages, place))
+            self._row.insertWidget(place, thumbnail)
+        for number, (name, _, said) in self._reading.items():
+            pending = Pending(name, said, partial(self._give_up, number), self._theme)
+            self._row.insertWidget(self._row.count() - 1, pending)
+        self._shelf.setVisible(bool(self._media or self._reading))
         self._show_send()
 
     def _remove(self, place: int) -> None:
@@ -347,8 +387,4 @@ def _open(path: Path) -> Medium:
         if loaded.is_silent:
             raise MediaError(f"There is nothing to hear in {path.name}: it is silent.", "Record it again.")
         return loaded
-    if path.suffix.lower() == ".pdf":
-        raise MediaError(
-            f"{path.name} is a PDF, which can't be asked about yet.", "Give pictures of its pages."
-        )
     return picture.load(path)

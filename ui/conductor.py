@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -79,8 +80,8 @@ class Conductor(QObject):
         self.mouth = Mouth(lambda turn, at: gate.post(lambda: self._note(turn, "sound", at)), echo.played)
         self._times: dict[int, Times] = {}
         self.brain = Brain(lambda event: gate.post(lambda: self._tell(event)))
-        self.companions: Callable[[], tuple[bytes, ...]] = tuple
-        """Gives, and gives away, the pictures that a spoken question is about."""
+        self.companions: Callable[[], Question] = Question
+        """Gives, and gives away, the pictures and documents that a spoken question is about."""
         self._spoken: dict[int, Sound] = {}  # questions whose words are not known for sure
 
     @property
@@ -222,7 +223,7 @@ class Conductor(QObject):
             self._step(turn.HeardNothing(number))
         else:
             said = Sound(trimmed(sound.samples), sound.rate)
-            self._step(turn.Heard(number, Question(pictures=self.companions(), sounds=(said,))))
+            self._step(turn.Heard(number, replace(self.companions(), sounds=(said,))))
 
     def _interrupted(self) -> None:
         """Called by the ear's thread: somebody speaks while the answer is spoken."""

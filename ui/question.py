@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from assistant.engine.prompt import Part
 from assistant.engine.protocol import Clip, Picture
+from assistant.media.document import Document
 from assistant.media.sound import Sound, wav
 
 
@@ -16,18 +17,30 @@ class Question:
     text: str = ""
     pictures: tuple[bytes, ...] = field(default=(), repr=False)
     sounds: tuple[Sound, ...] = field(default=(), repr=False)
+    documents: tuple[Document, ...] = field(default=(), repr=False)
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to ask."""
-        return not (self.text.strip() or self.pictures or self.sounds)
+        return not (self.text.strip() or self.pictures or self.sounds or self.documents)
 
     @property
     def parts(self) -> list[Part]:
         """In the order in which the model gets them: media first."""
         clips = [Clip(sound.samples, sound.rate) for sound in self.sounds]
         pictures = [Picture(data) for data in self.pictures]
-        return [*pictures, *clips, *([self.text] if self.text.strip() else [])]
+        written: list[Part] = []
+        for document in self.documents:
+            for page in document.pages:
+                written += [Picture(page.picture)] if page.picture else []
+                words = replace(document, pages=(page,)).text
+                written += [f"{words}\n\n"] if words else []
+        return [*pictures, *written, *clips, *([self.text] if self.text.strip() else [])]
+
+    @property
+    def seen(self) -> tuple[bytes, ...]:
+        """All pictures, those of documents' pages as well."""
+        return (*self.pictures, *(one for document in self.documents for one in document.pictures))
 
     @property
     def recordings(self) -> list[bytes]:

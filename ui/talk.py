@@ -181,10 +181,11 @@ class Talk(QObject):
             self.edited.emit(question)
 
     def _open_medium(self, turn: int, number: int, question: Question) -> None:
-        if number < len(question.pictures):
-            self.show_picture(question.pictures[number])
-        elif number - len(question.pictures) < len(question.sounds):
-            self._conductor.play(question.sounds[number - len(question.pictures)])
+        seen = question.seen
+        if number < len(seen):
+            self.show_picture(seen[number])
+        elif number - len(seen) < len(question.sounds):
+            self._conductor.play(question.sounds[number - len(seen)])
             self._played = self._conductor.state.turn, (turn, number)
             self._show_state(self._conductor.state)
 
@@ -244,7 +245,7 @@ class Talk(QObject):
             self._conductor.brain.rewind(place)
         words = question.text or (self.tr("Listening back …") if question.sounds else "")
         self._transcript.add_question(turn, words)
-        if question.pictures or question.sounds:
+        if question.seen or question.sounds or question.documents:
             ratio = self._transcript.devicePixelRatioF()
             self._gate.run(lambda: thumbs(question, ratio), partial(self._transcript.set_thumbs, turn))
         self.exchanges.append(Exchange(turn, question, None, question.text))

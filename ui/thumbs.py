@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,17 +11,19 @@ from PySide6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPen
 
 from assistant.engine import prompt
 from assistant.engine.protocol import Segment
+from assistant.history import documents
 from assistant.history.media import MediaFolder
 from assistant.history.records import Turn
 from assistant.history.replay import replay
 from assistant.media import sound
+from assistant.media.document import Document
 from assistant.media.sound import Sound
 from models.errors import AsideError
 from ui import icons, theme
 from ui.archive import Kept
 from ui.question import Question
 from ui.sheet import Chip
-from ui.theme import Theme
+from ui.theme import LIGHT, Theme
 
 _LONGER: Final = 160  # logical pixels, the longer side of a picture
 
@@ -32,16 +35,21 @@ def kept_question(turn: Turn, media: MediaFolder) -> Question:
     """A kept question with its pictures and recordings; what can't be read is left out. Takes time."""
     pictures: list[bytes] = []
     sounds: list[Sound] = []
+    written: list[Document] = []
+    with contextlib.suppress(AsideError, OSError):
+        written = documents.opened(turn.media, media.read)
     for one in turn.media:
         try:
+            if documents.is_part(one):
+                continue
             if one.media_type.startswith("image/"):
                 pictures.append(media.read(one))
             elif one.media_type.startswith("audio/"):
                 sounds.append(sound.load(media.checked(one)))
         except (AsideError, OSError):
             continue
-    text = turn.text if pictures or sounds or turn.text else (turn.transcript or "…")
-    return Question(text, tuple(pictures), tuple(sounds))
+    text = turn.text if pictures or sounds or written or turn.text else (turn.transcript or "…")
+    return Question(text, tuple(pictures), tuple(sounds), tuple(written))
 
 
 def kept_segments(kept: Kept, media: MediaFolder) -> Sequence[Segment]:
@@ -51,8 +59,13 @@ def kept_segments(kept: Kept, media: MediaFolder) -> Sequence[Segment]:
 
 
 def thumbs(question: Question, ratio: float) -> list[Thumb]:
-    """In the order of the question's pictures and recordings; ``ratio`` pixels to a logical one. Slow."""
-    return [*(_small(data, ratio) for data in question.pictures), *(one.seconds for one in question.sounds)]
+    """Of the question's pictures, recordings and texts; ``ratio`` pixels to a logical one. Slow."""
+    texts = [one for one in question.documents if not one.pictures]
+    return [
+        *(_small(data, ratio) for data in question.seen),
+        *(one.seconds for one in question.sounds),
+        *(_paper(one, ratio) for one in texts),
+    ]
 
 
 def _small(data: bytes, ratio: float) -> QImage:
@@ -68,6 +81,26 @@ def _small(data: bytes, ratio: float) -> QImage:
     if image.isNull():
         image = QImage(longest // 2, longest // 2, QImage.Format.Format_ARGB32_Premultiplied)
         image.fill(Qt.GlobalColor.gray)
+    return image
+
+
+def _paper(document: Document, ratio: float) -> QImage:
+    """The beginning of a text as it would stand on paper."""
+    image = QImage(
+        round(_LONGER * 0.75 * ratio), round(_LONGER * ratio), QImage.Format.Format_ARGB32_Premultiplied
+    )
+    image.fill(QColor(LIGHT.ground))
+    painter = QPainter(image)
+    painter.scale(ratio, ratio)
+    painter.setPen(QColor(LIGHT.line))
+    painter.drawRect(QRectF(0.5, 0.5, _LONGER * 0.75 - 1, _LONGER - 1))
+    font = QFont()
+    font.setPixelSize(theme.GAP)
+    painter.setFont(font)
+    painter.setPen(QColor(LIGHT.text))
+    room = QRectF(theme.GAP, theme.GAP, _LONGER * 0.75 - 2 * theme.GAP, _LONGER - 2 * theme.GAP)
+    painter.drawText(room, int(Qt.TextFlag.TextWrapAnywhere), document.text[:1000])
+    painter.end()
     return image
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from assistant.engine import prompt
 from assistant.engine.protocol import Clip, Picture, Reply, Segment, Session
+from assistant.history import documents
 from assistant.history.media import MediaFolder
 from assistant.history.records import Media, ToolCall, Turn
 from assistant.media import sound
@@ -125,10 +126,12 @@ def _parts(turn: Turn, media: MediaFolder, problems: list[str]) -> list[prompt.P
 
 
 def _part(one: Media, media: MediaFolder) -> prompt.Part | None:
-    """A picture or a clip; None for a document, which went to the model as pictures and text of its pages."""
+    """A picture, a clip or a text; None for a PDF, whose pages stand before it as pictures and texts."""
     if one.media_type.startswith("image/"):
         return Picture(media.read(one))
     if one.media_type.startswith("audio/"):
         heard = sound.load(media.checked(one))
         return Clip(heard.samples, heard.rate)
+    if one.media_type == "text/plain":
+        return documents.words(one, media.read(one))
     return None
