@@ -66,6 +66,8 @@ def test_rename_and_export(aside: Aside, folder: Path) -> None:
     assert aside("history", "export", 1, "out").out == "out: 1 conversation, 1 file\n"
     assert aside.path("out/conversation-1.md").read_text().startswith("# Ball\n")
     assert aside("history", "export", "all", "all.zip").out == "all.zip: 2 conversations, 1 file\n"
+    assert aside("history", "export", 1, "only", "--only", "json").code == 0
+    assert [path.suffix for path in aside.path("only").iterdir() if path.is_file()] == [".json"]
     assert "out exists already." in aside("history", "export", 1, "out").complaint()
 
 

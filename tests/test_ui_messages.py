@@ -350,3 +350,14 @@ def test_a_conversation_is_deleted_in_mid_answer(qt: QApplication, tmp_path: Pat
         put(one, Question("hello"))
         wait_until(lambda: one.window.side.list.count() == 1)
         assert not one.window.banner.text
+
+
+def test_another_model_is_told_what_was_said(qt: QApplication, tmp_path: Path) -> None:
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        put(one, Question("hello"))
+        known = tokens(put(one, Question("hello again")))
+        one.window.begin()
+        put(one, Question("hello"))
+        load_nano(one)
+        assert tokens(put(one, Question("hello again"))) == known

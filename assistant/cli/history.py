@@ -76,6 +76,7 @@ def _several(parser: argparse.ArgumentParser) -> None:
 def _out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", metavar="ID", type=_id_or_all, help="a number that `list` shows, or all")
     parser.add_argument("out", metavar="OUT", type=Path, help="a new folder, or a file that ends in .zip")
+    parser.add_argument("--only", choices=("md", "json"), help="Markdown alone, or JSON alone")
 
 
 def _id_or_all(text: str) -> float | str:
@@ -207,7 +208,7 @@ def _export(given: argparse.Namespace) -> int:
             ids = [conversation.id for conversation in kept.conversations(limit=-1)]
         else:
             ids = [given.id]
-        done = export.export(kept, ids, given.out)
+        done = export.export(kept, ids, given.out, [given.only] if given.only else ("md", "json"))
     for problem in done.problems:
         complain(problem)
     show(f"{given.out}: {_count(done.conversations, 'conversation')}, {_count(done.media, 'file')}")
