@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from assistant.usage import FILE, Kind, Usage
 from assistant.voice.speaker import Speaker
 from models.errors import AsideError, DeviceError, SettingsError
 from models.package import embedded
-from ui import icons, notes, theme
+from ui import icons, notes, portal, theme
 from ui.archive import Archive
 from ui.bell import Bell
 from ui.brain import BrainEvent, Called, Failed, Loaded, LoadFailed, Wrote
@@ -80,7 +81,8 @@ class Desktop:
         self._data = data
         self.window = Window(self.gate, self.conductor, self.archive)
         self.pill, self.tray, self.screens = Pill(), Tray(), Screens(self.usage)
-        self.hotkeys: Hotkeys | None = None
+        self.hotkeys: Hotkeys | portal.PortalHotkeys | None = None
+        self._ending = threading.Event()
         self.preferences = Preferences(self._pages)
         self._first_start: FirstStart | None = None
         self._connect()
@@ -234,10 +236,13 @@ class Desktop:
     def grab_keys(self) -> None:
         """The hotkeys of the settings, where programs may have any, in place of those of before."""
         self.release_keys()
-        if not available():
-            return
         keys = self.settings.hotkeys
         wanted = {"talk": keys.talk, "screen": keys.screen, "camera": keys.camera}
+        if portal.needed():
+            self._bind_keys(wanted)
+            return
+        if not available():
+            return
         try:
             self.hotkeys = Hotkeys(wanted, lambda event: self.gate.post(partial(self.pressed, event)))
         except AsideError as error:
@@ -248,6 +253,19 @@ class Desktop:
             self.window.show_problem(
                 DeviceError(f"Another program has the hotkey {listed}.", "Choose another in the settings.")
             )
+
+    def _bind_keys(self, wanted: dict[str, str]) -> None:
+        """As the desktop allows it: it asks the person."""
+        texts = {
+            "talk": QCoreApplication.translate("Desktop", "Hold or tap to talk to Aside"),
+            "screen": QCoreApplication.translate("Desktop", "Ask about the screen"),
+            "camera": QCoreApplication.translate("Desktop", "Ask about the camera"),
+        }
+        self.hotkeys = portal.PortalHotkeys(
+            {name: (combination, texts[name]) for name, combination in wanted.items()},
+            lambda event: self.gate.post(partial(self.pressed, event)),
+            lambda error: self.gate.post(partial(self.window.show_problem, error)),
+        )
 
     def release_keys(self) -> None:
         """Give the hotkeys back."""
@@ -272,10 +290,23 @@ class Desktop:
         try:
             if not self.settings.privacy.screen:
                 raise DeviceError("Looking at the screen is switched off.", "Allow it in the settings.")
-            self.screens.freeze()
+            if portal.needed():
+                look = partial(portal.screenshot, self._ending)
+                self.gate.run(look, self._freeze, self._not_captured)
+            else:
+                self.screens.freeze()
         except AsideError as error:
-            self.show()
-            self.window.show_problem(error)
+            self._not_captured(error)
+
+    def _freeze(self, picture: bytes) -> None:
+        try:
+            self.screens.freeze(picture)
+        except AsideError as error:
+            self._not_captured(error)
+
+    def _not_captured(self, error: AsideError) -> None:
+        self.show()
+        self.window.show_problem(error)
 
     def look(self) -> None:
         """Open the camera; if it is open, take a picture."""
@@ -420,6 +451,7 @@ class Desktop:
         self.pill.hide()
         self.preferences.hide()
         self.end_welcome()
+        self._ending.set()
         self.screens.thaw()
         self.window.camera.shut()
         self.window.composer.close_reading()

@@ -49,11 +49,19 @@ class Screens(QObject):
         """Whether the screens are frozen now."""
         return bool(self._covers)
 
-    def freeze(self) -> None:
-        """Take pictures of all screens and show them. Raises DeviceError if the system doesn't allow it."""
+    def freeze(self, whole: bytes | None = None) -> None:
+        """Take pictures of all screens and show them; or ``whole`` is a picture of all of them.
+
+        Raises DeviceError if the system doesn't allow it.
+        """
         if self._covers:
             return
-        pictures = [(screen, screen.grabWindow(0)) for screen in QGuiApplication.screens()]
+        screens = QGuiApplication.screens()
+        pictures = (
+            [(screen, screen.grabWindow(0)) for screen in screens]
+            if whole is None
+            else _parts(screens, whole)
+        )
         if any(picture.isNull() for _, picture in pictures):
             raise DeviceError(
                 "The screen can't be captured: this desktop doesn't let programs look at it.",
@@ -85,6 +93,21 @@ class Screens(QObject):
     def _give_up(self) -> None:
         self.thaw()
         self.given_up.emit()
+
+
+def _parts(screens: list[QScreen], data: bytes) -> list[tuple[QScreen, QPixmap]]:
+    """Each screen's part of a picture of the whole desktop."""
+    whole, picture = QRect(), QPixmap()
+    for screen in screens:
+        whole = whole.united(screen.geometry())
+    picture.loadFromData(data)
+    scale = picture.width() / max(1, whole.width())
+    parts: list[tuple[QScreen, QPixmap]] = []
+    for screen in screens:
+        box = QRectF(screen.geometry().translated(-whole.topLeft()))
+        pixels = QRectF(box.topLeft() * scale, box.size() * scale).toAlignedRect()
+        parts.append((screen, picture.copy(pixels)))
+    return parts
 
 
 class _Cover(QWidget):
