@@ -20,6 +20,7 @@ from ui.nano_words import spoken
 from ui.sound_check import LevelTest, SampleButton
 from ui.theme import Theme
 
+_WIDEST: Final = 800  # logical pixels of the cards
 _PICTURE: Final = 32  # logical pixels
 
 
@@ -61,6 +62,7 @@ class FirstStart(QWidget):
             choices,
             self.tr("Speak, show, ask."),
             self.tr("Aside answers on this machine. Nothing you say or show leaves it."),
+            _WIDEST,
         )
         page.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         self._ways = [
@@ -76,7 +78,7 @@ class FirstStart(QWidget):
         for way in self._ways:
             row.addWidget(way, 1)
         page.add(ways)
-        card = page.card(self.tr("What answers"))
+        card = page.card()
         more = button(self.tr("How to get the real model"))
         more.clicked.connect(self.more)
         self._model = card.row(self.tr("A small model, nano, is built in"), more)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -147,10 +147,18 @@ class Card(QFrame):
         return made
 
 
+class _Inside(QWidget):
+    """Is as high as its texts are at its width; Qt would have it as high as they are at a narrow one."""
+
+    def minimumSizeHint(self) -> QSize:
+        """Called by Qt."""
+        return QSize(super().minimumSizeHint().width(), 0)
+
+
 class Page(QScrollArea):
     """One page. `arrive` and `leave` are called when it comes into sight and goes out of it."""
 
-    def __init__(self, choices: Choices, title: str, about: str = "") -> None:
+    def __init__(self, choices: Choices, title: str, about: str = "", widest: int = _WIDEST) -> None:
         super().__init__()
         self.choices = choices
         self.title = title
@@ -160,9 +168,9 @@ class Page(QScrollArea):
         self._shows: list[tuple[str, Row, Callable[[Any], None]]] = []
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        inside = QWidget()
+        inside = _Inside()
         inside.setObjectName("conversation")
-        inside.setMaximumWidth(_WIDEST + 2 * theme.LARGE)
+        inside.setMaximumWidth(widest + 2 * theme.LARGE)
         self._column = QVBoxLayout(inside)
         self._column.setContentsMargins(theme.LARGE, theme.LARGE, theme.LARGE, theme.LARGE)
         self._column.setSpacing(theme.GAP)

@@ -53,11 +53,11 @@ class _Photographer:
         """In the order in which a person meets them."""
         one, window = self._desktop, self._desktop.window
         one.show()
-        one.conductor.brain.load(package, "nano")
         one.welcome()
         self._pause(_LIST)
         self._shoot(window, "first-start")
         one.end_welcome()
+        one.conductor.brain.load(package, "nano")
         self._shoot(window, "loading")
         self._wait(lambda: window.ready)
         self._shoot(window, "empty")

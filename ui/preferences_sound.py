@@ -48,12 +48,6 @@ class SoundPage(Page):
                 " forgotten within seconds."
             ),
         )
-        self.barge_in = self.switch(
-            card,
-            "sound.barge_in",
-            self.tr("Speaking interrupts an answer"),
-            self.tr("For that, the microphone must be kept open."),
-        )
         card = self.card(self.tr("Answers"))
         self.barge_in = self.switch(
             card,
@@ -114,6 +108,8 @@ class SoundPage(Page):
     def _offer(self, picker: Picker, key: str) -> Callable[[Sequence[str]], None]:
         def offer(names: Sequence[str]) -> None:
             self._listed = self._listed or picker is self.voice
+            if not names:
+                self.rows[key].fail(self.tr("None was found."))
             picker.offer(
                 [("", self.tr("The system's choice")), *((name, name) for name in dict.fromkeys(names))],
                 self.choices.now.get(key),

@@ -40,9 +40,13 @@ def portaudio() -> Any:
 
 def names(kind: str) -> list[str]:
     """The names of all devices for ``input`` or ``output``, the default one first. Raises DeviceError."""
-    audio = portaudio()
-    default = audio.default.device[0 if kind == "input" else 1]
-    found = list(enumerate(audio.query_devices()))
+    with _lock:  # it may be being started anew
+        audio = portaudio()
+        try:
+            default = audio.default.device[0 if kind == "input" else 1]
+            found = list(enumerate(audio.query_devices()))
+        except audio.PortAudioError as error:
+            raise DeviceError(f"Devices can't be listed ({error}).", "See `aside doctor`.") from error
     found.sort(key=lambda item: item[0] != default)
     return [str(d["name"]) for _, d in found if d[f"max_{kind}_channels"] > 0]
 
