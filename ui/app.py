@@ -386,6 +386,8 @@ class Desktop:
 
     def _pause_keys(self, pause: bool) -> None:
         """While a field of the settings waits for keys, ours don't act."""
+        if portal.needed():
+            return  # the desktop has them, and would ask again
         if pause:
             self.release_keys()
         else:

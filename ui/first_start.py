@@ -70,7 +70,7 @@ class FirstStart(QWidget):
             _Way("screen", self.tr("Show")),
             _Way("attach", self.tr("Type")),
         ]
-        self._ways[2].how.setText(self.tr("Write a question. Paste or drop pictures and recordings into it."))
+        self._ways[2].how.setText(self.tr("Write a question. Paste or drop pictures, recordings and PDFs."))
         ways = QWidget()
         row = QHBoxLayout(ways)
         row.setContentsMargins(0, 0, 0, 0)

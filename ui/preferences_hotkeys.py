@@ -53,12 +53,12 @@ class HotkeysPage(Page):
             )
             if hotkeys.available()
             else self.tr(
-                "This desktop doesn't let programs have hotkeys. Bind these commands to keys in its own"
-                " settings: they talk to the open Aside."
+                "On Wayland the desktop decides: it asks you, or lets no program have hotkeys. Then bind"
+                " these commands to keys in its own settings."
             )
         )
+        card.row(why)
         for command in ("aside listen", "aside screenshot", "aside stop"):
-            card.row(why, None) if command == "aside listen" else None
             card.add(command_row(command))
 
     def _check(self, key: str, row: Row, keep: Callable[[Any], None], pressed: str) -> None:
