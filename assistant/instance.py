@@ -25,7 +25,17 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-Request = Literal["show", "listen", "screenshot", "camera", "stop", "quit", "preferences"]
+Request = Literal[
+    "show",
+    "listen",
+    "listen-transcribe",
+    "listen-translate",
+    "screenshot",
+    "camera",
+    "stop",
+    "quit",
+    "preferences",
+]
 REQUESTS: Final[tuple[Request, ...]] = get_args(Request)
 
 _LONGEST: Final = 64  # bytes of a request or an answer

@@ -17,10 +17,12 @@ from PySide6.QtWidgets import QApplication
 
 from assistant import packages
 from assistant.instance import Instance, Request
+from assistant.modes import Name
 from assistant.settings import Loaded as LoadedSettings
 from assistant.settings import Model, Settings, SettingsFile, default_path
 from assistant.tools.kit import kit
 from assistant.tools.schedule import Schedule
+from assistant.turn import Phase
 from assistant.usage import FILE, Kind, Usage
 from assistant.voice.speaker import Speaker
 from models.errors import AsideError, DeviceError, SettingsError
@@ -222,6 +224,10 @@ class Desktop:
                 self.show()
             case "listen":
                 self.conductor.tap()
+            case "listen-transcribe":
+                self.write_down("transcribe")
+            case "listen-translate":
+                self.write_down("translate")
             case "stop":
                 self.conductor.stop()
             case "quit":
@@ -238,6 +244,7 @@ class Desktop:
         self.release_keys()
         keys = self.settings.hotkeys
         wanted = {"talk": keys.talk, "screen": keys.screen, "camera": keys.camera}
+        wanted |= {"transcribe": keys.transcribe, "translate": keys.translate}
         if portal.needed():
             self._bind_keys(wanted)
             return
@@ -260,6 +267,8 @@ class Desktop:
             "talk": QCoreApplication.translate("Desktop", "Hold or tap to talk to Aside"),
             "screen": QCoreApplication.translate("Desktop", "Ask about the screen"),
             "camera": QCoreApplication.translate("Desktop", "Ask about the camera"),
+            "transcribe": QCoreApplication.translate("Desktop", "Write down what is said"),
+            "translate": QCoreApplication.translate("Desktop", "Translate what is said"),
         }
         self.hotkeys = portal.PortalHotkeys(
             {name: (combination, texts[name]) for name, combination in wanted.items()},
@@ -280,10 +289,18 @@ class Desktop:
                 self.conductor.talk()
             case Released("talk", held):
                 self.conductor.release(held)
+            case Pressed("transcribe" | "translate" as mode):
+                self.write_down(mode)
             case Pressed("screen"):
                 self.capture()
             case Pressed("camera"):
                 self.look()
+
+    def write_down(self, mode: Name) -> None:
+        """Listen in another mode, until the same is wanted again."""
+        if self.conductor.state.phase is not Phase.LISTENING:
+            self.window.composer.mode_button.choose_name(mode)
+        self.conductor.tap()
 
     def capture(self) -> None:
         """Freeze the screen and let the person choose what to ask about."""
@@ -341,6 +358,7 @@ class Desktop:
         conductor.level.connect(pill.level.push)
         conductor.understood.connect(lambda _, text: pill.show_question(text))
         conductor.told.connect(self._show_in_pill)
+        conductor.drafted.connect(pill.show_question)
         conductor.problem.connect(lambda error: pill.show_note(str(error)))
         conductor.told.connect(self._model_told)
         conductor.asked.connect(lambda *_: self.end_welcome())

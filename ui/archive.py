@@ -218,7 +218,7 @@ class Archive:
         if not privacy.keep_history or history.problem is not None:
             return None
         if self._current is None:
-            self._current = history.create().id
+            self._current = history.create(mode=question.mode.name).id
         media: list[NewMedia] = []
         if privacy.keep_media:
             media = [NewMedia(data, _picture_type(data)) for data in question.pictures]

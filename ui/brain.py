@@ -27,7 +27,8 @@ from assistant.engine.protocol import (
 )
 from assistant.history.records import CallState
 from assistant.history.replay import resume
-from assistant.media.sound import Sound
+from assistant.media.sound import Sound, cut
+from assistant.modes import Mode, cannot, write_down
 from assistant.tools.calls import Call
 from assistant.tools.kit import NO_TOOLS, Kit
 from assistant.tools.loop import CallDone, CallProposed, CallRefused, answer
@@ -41,6 +42,7 @@ from ui.events import (
     Called,
     Failed,
     Forgot,
+    Limited,
     Loaded,
     LoadFailed,
     Loading,
@@ -61,6 +63,7 @@ __all__ = [
     "Called",
     "Failed",
     "Forgot",
+    "Limited",
     "LoadFailed",
     "Loaded",
     "Loading",
@@ -110,6 +113,8 @@ class Brain:
         self._ahead: _Ahead | None = None  # or with a question that has only begun
         self._wanted: tuple[bytes, ...] = ()  # the pictures that it should begin with
         self._marks: list[tuple[int, bool]] = []  # session and `_answered` before each exchange
+        self._limits: tuple[str, ...] = ()
+        self._clip_seconds = 30.0
         self._room = 0  # tokens left free for what is asked next
         self._cancels: dict[int, threading.Event] = {}
         self._thread = threading.Thread(target=self._run, name="brain")
@@ -151,6 +156,18 @@ class Brain:
         A draft is given up as soon as anything else is wanted.
         """
         self._jobs.put(lambda: self._understand(turn, sound, final), draft=not final)
+
+    def caption(self, turn: int, sound: Sound, mode: Mode) -> None:
+        """Write down one piece of a dictation; tells `Wrote`."""
+        self._jobs.put(lambda: self._caption(turn, sound, mode))
+
+    def end_captions(self, turn: int) -> None:
+        """That was the last piece; tells `Answered`."""
+        self._jobs.put(lambda: self._tell(Answered(turn, "stop")))
+
+    def begin_captions(self, turn: int, mode: Mode) -> None:
+        """A dictation begins; tells `Limited` if the model can't do what this mode wants."""
+        self._jobs.put(lambda: self._begin_captions(turn, mode))
 
     def begin(self, earlier: Sequence[Exchange] = ()) -> None:
         """Start a conversation anew, or go on with an earlier one; tells `Forgot` if it is too long."""
@@ -195,7 +212,7 @@ class Brain:
             self._session = EngineProcess(
                 model.path, replace(tuned.settings(info), adapter=model.adapter), self._patience
             )
-            self._room = room
+            self._room, self._limits, self._clip_seconds = room, info.limits, info.clip_seconds
             self._path = model.path
             self._begin([])
             self._model = model
@@ -280,6 +297,9 @@ class Brain:
         self._marks.append((here, answered))
         parts = question.parts
         try:
+            if question.mode.name != "chat" and question.sounds:
+                self._tell(self._written(turn, question, cancel))
+                return
             if ahead is not None and parts[: len(ahead.parts)] != ahead.parts:
                 self._give_up_ahead(session)
                 ahead = None
@@ -326,6 +346,70 @@ class Brain:
                 case Finished(reason, statistics):
                     return Answered(turn, reason, statistics, first, time.monotonic() - started)
         return Answered(turn, "cancelled", first=first, seconds=time.monotonic() - started)
+
+    def _written(self, turn: int, question: Question, cancel: threading.Event) -> Answered:
+        """What is said in recordings, piece by piece, as the mode wants it."""
+        started = time.monotonic()
+        for sound in question.sounds:
+            for piece in cut(sound, self._clip_seconds):
+                if not piece.is_silent:
+                    self._write_down(turn, piece, question.mode, cancel)
+                if cancel.is_set():
+                    return Answered(turn, "cancelled", seconds=time.monotonic() - started)
+        self._limit(turn, question.mode)
+        return Answered(turn, "stop", seconds=time.monotonic() - started)
+
+    def _begin_captions(self, turn: int, mode: Mode) -> None:
+        session, ahead = self._session, self._ahead
+        if ahead is not None:
+            self._marks.append((ahead.mark, ahead.answered))
+        else:
+            self._marks.append((0 if session is None else session.mark(), self._answered))
+        self._limit(turn, mode)
+
+    def _caption(self, turn: int, sound: Sound, mode: Mode) -> None:
+        try:
+            self._write_down(turn, sound, mode, self._jobs.none)
+        except Exception as error:
+            self._tell(Limited(turn, str(worded(error))))  # the other pieces may still be understood
+            if self._session is not None:
+                self._mend(self._session, self._session.mark())
+
+    def _write_down(self, turn: int, sound: Sound, mode: Mode, cancel: threading.Event) -> None:
+        session = self._session
+        if session is None:
+            return
+        clip, shown = Clip(sound.samples, sound.rate), ""
+
+        def reply(task: str, show: Callable[[str], None]) -> tuple[str, bool]:
+            asked = [*prompt.system(), *prompt.user(clip, task), *prompt.assistant()]
+            options = GenerateOptions(max_tokens=64 + round(24 * sound.seconds))
+            text, whole = "", True
+            for event in session.apart(asked, options, cancel):
+                if isinstance(event, Token):
+                    text += event.text
+                    show(event.text)
+                elif isinstance(event, Finished):
+                    whole = event.reason != "cancelled"
+            return text, whole
+
+        def show(text: str) -> None:
+            nonlocal shown
+            if text:
+                shown += text
+                self._tell(Wrote(turn, text))
+
+        def show_translation(text: str) -> None:
+            show(text if shown.endswith("\n") or "\n" in shown else f"\n{text}")
+
+        write_down(reply, mode, show, show_translation)
+        show("\n")
+
+    def _limit(self, turn: int, mode: Mode) -> None:
+        """What the model can't do, it must say: a small one's translation is none."""
+        said = cannot(mode, self._limits)
+        if said:
+            self._tell(Limited(turn, said))
 
     def _understand(self, turn: int, sound: Sound, final: bool) -> None:
         session = self._session

@@ -27,9 +27,11 @@ from PySide6.QtWidgets import (
 from assistant.media import document, picture, sound
 from assistant.media.document import Document
 from assistant.media.sound import Sound
+from assistant.modes import CHAT
 from models.errors import AsideError, MediaError
 from ui import icons, theme
 from ui.gate import Gate
+from ui.mode_button import ModeButton, words
 from ui.question import Question
 from ui.theme import LIGHT, Theme
 from ui.thumbnail import SIDE, Medium, Pending, Thumbnail
@@ -122,7 +124,10 @@ class Composer(QFrame):
         buttons.addWidget(self.attach_button)
         buttons.addWidget(self.screen_button)
         buttons.addWidget(self.camera_button)
+        self.mode_button = ModeButton()
+        self.mode_button.chosen.connect(self._show_send)
         buttons.addStretch()
+        buttons.addWidget(self.mode_button)
         buttons.addWidget(self.listen_button)
         buttons.addWidget(self.send_button)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
@@ -179,11 +184,14 @@ class Composer(QFrame):
 
     def question(self) -> Question:
         """What would be sent."""
+        mode = self.mode_button.mode
+        sounds = any(isinstance(one, Sound) for one, _ in self._media)
         return Question(
-            self.text.toPlainText().strip(),
+            words(mode) if sounds and mode.name != "chat" else self.text.toPlainText().strip(),
             tuple(one for one, _ in self._media if isinstance(one, bytes)),
             tuple(one for one, _ in self._media if isinstance(one, Sound)),
             tuple(one for one, _ in self._media if isinstance(one, Document)),
+            mode=mode if sounds else CHAT,
         )
 
     def take_media(self) -> Question:

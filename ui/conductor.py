@@ -16,11 +16,13 @@ from PySide6.QtCore import QObject, Signal
 
 from assistant import turn
 from assistant.media.sound import Sound
+from assistant.modes import CHAT, Mode
 from assistant.settings import Settings
 from assistant.timing import Times
 from assistant.turn import Phase, State
 from assistant.usage import Usage
 from assistant.voice import audio_devices
+from assistant.voice.dictation import dictate
 from assistant.voice.ear import Ear
 from assistant.voice.echo import Echo
 from assistant.voice.endpoint import trimmed
@@ -52,6 +54,8 @@ class Conductor(QObject):
     """Events of the brain: of its model, and of the present turn."""
     timed = Signal(int, Times)
     """The number of a turn and when its steps came, as soon as its first sound or last word did."""
+    drafted = Signal(str)
+    """What was understood so far of a piece of a dictation."""
     problem = Signal(AsideError)
 
     def __init__(
@@ -82,6 +86,11 @@ class Conductor(QObject):
         self.brain = Brain(lambda event: gate.post(lambda: self._tell(event)))
         self.companions: Callable[[], Question] = Question
         """Gives, and gives away, the pictures and documents that a spoken question is about."""
+        self.mode = CHAT
+        """What is done with what is spoken next."""
+        self.wording: Callable[[Mode], str] = lambda mode: mode.name
+        """What a dictation is called in the conversation."""
+        self._dictations: dict[int, int] = {}  # turns, and how many pieces of them there are
         self._spoken: dict[int, Sound] = {}  # questions whose words are not known for sure
 
     @property
@@ -187,7 +196,45 @@ class Conductor(QObject):
                 self.mouth.hush(number)
                 self._gate.run(partial(self.mouth.end, number))
 
+    def _dictate(self, number: int) -> None:
+        """Write down what is said, until the person ends it: the pieces are written while others are said."""
+        recording = self._recordings[number] = Recording()
+        gate, source, mode = self._gate, self.ear.listen(), self.mode
+        self._dictations[number] = 0
+        self.asked.emit(number, Question(self.wording(mode), mode=mode))
+        self.brain.begin_captions(number, mode)
+
+        def listen() -> None:
+            with source:
+                dictate(
+                    source,
+                    recording.ended,
+                    on_piece=lambda piece: gate.post(lambda: self._dictated(number, piece, mode)),
+                    on_draft=lambda draft: self.brain.understand(number, draft, final=False),
+                    on_level=lambda dbfs: gate.post(lambda: self._heard_level(number, dbfs)),
+                )
+
+        def lost(error: AsideError) -> None:
+            self._not_heard(number, error)
+            self.brain.end_captions(number)
+
+        def ended(_: None) -> None:
+            if not self._dictations[number] and number == self._state.turn:
+                self.problem.emit(_NOTHING)
+            self._recordings.pop(number, None)
+            self.brain.end_captions(number)
+            self._step(turn.HeardNothing(number))
+
+        gate.run(listen, ended, lost)
+
+    def _dictated(self, number: int, piece: Sound, mode: Mode) -> None:
+        self._dictations[number] += 1
+        self.brain.caption(number, piece, mode)
+
     def _record(self, number: int) -> None:
+        if self.mode.name != "chat":
+            self._dictate(number)
+            return
         recording = self._recordings[number] = Recording()
         gate, source = self._gate, self.ear.listen()
 
@@ -245,6 +292,9 @@ class Conductor(QObject):
     def _answer(self, number: int, question: Question, aloud: bool) -> None:
         self._note(number, "asked")
         self.asked.emit(number, question)
+        if question.mode.name != "chat" and question.sounds:
+            self.brain.ask(number, question)
+            return
         if aloud:
             self._gate.run(
                 partial(self.mouth.begin, number),
@@ -271,17 +321,24 @@ class Conductor(QObject):
                 self.told.emit(event)
                 return
             case brain.Understood(number, text, final):
-                if number == self._state.turn or final:
+                if number in self._dictations:
+                    self.drafted.emit(text)
+                elif number == self._state.turn or final:
                     self.understood.emit(number, text)
                 return
+            case brain.Wrote(number) if number in self._dictations:
+                self.drafted.emit("")
+                self.told.emit(event)
+                return
             case brain.Answered(number) | brain.Failed(number):
+                self._dictations.pop(number, None)
                 self._finish(number)
                 self._note(number, "written")
                 self.told.emit(event)
                 self._step(turn.Written(number))
                 return
         late = event.turn != self._state.turn or not self._state.writing
-        if late and not isinstance(event, brain.Called):
+        if late and not isinstance(event, brain.Called | brain.Limited):
             return  # words of a turn that was stopped; what was done in it, a person must know
         if isinstance(event, brain.Wrote | brain.Asks | brain.Called):
             self._note(event.turn, "token")

@@ -45,6 +45,11 @@ class Recording:
         """Whether nobody wants it any more."""
         return self._drop.is_set()
 
+    @property
+    def ended(self) -> threading.Event:
+        """Set by `finish` and `drop`."""
+        return self._finish
+
     def listen(
         self,
         source: BlockSource,

@@ -116,6 +116,14 @@ class Forgot:
 
 
 @dataclass(frozen=True)
+class Limited:
+    """A sentence of the model's package: it can't do what it was asked for in this turn."""
+
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True)
 class Prepared:
     """So many ``pictures`` are ready for the question that is to come."""
 
@@ -124,6 +132,7 @@ class Prepared:
 
 BrainEvent = (
     Prepared
+    | Limited
     | Loading
     | Loaded
     | LoadFailed

@@ -8,16 +8,21 @@ from assistant.engine.prompt import Part
 from assistant.engine.protocol import Clip, Picture
 from assistant.media.document import Document
 from assistant.media.sound import Sound, wav
+from assistant.modes import CHAT, Mode
 
 
 @dataclass(frozen=True)
 class Question:
-    """``pictures`` are checked PNG or JPEG data; ``sounds`` are mono and go to the model as they are."""
+    """``pictures`` are checked PNG or JPEG data; ``sounds`` are mono and go to the model as they are.
+
+    In another ``mode`` than chat, the sounds are what it is about, and ``text`` only says so.
+    """
 
     text: str = ""
     pictures: tuple[bytes, ...] = field(default=(), repr=False)
     sounds: tuple[Sound, ...] = field(default=(), repr=False)
     documents: tuple[Document, ...] = field(default=(), repr=False)
+    mode: Mode = CHAT
 
     @property
     def empty(self) -> bool:

@@ -28,6 +28,7 @@ from ui.brain import Answered, BrainEvent
 from ui.conductor import Conductor
 from ui.gate import Gate
 from ui.message_bar import Act
+from ui.nano_words import spoken
 from ui.notes import call, cost, notes_of, steps
 from ui.question import Question
 from ui.sheet import Message
@@ -52,7 +53,7 @@ class Exchange:
         """For the engine. Takes time."""
         if self.question is None and self.kept is not None:
             return kept_segments(self.kept, media)
-        parts = [] if self.question is None else self.question.parts
+        parts = [] if self.question is None else self.question.parts  # of a dictation, its name
         return [*prompt.user(*parts), *replied("".join(self.answer), self.calls)]
 
 
@@ -286,6 +287,8 @@ class Talk(QObject):
                     self.exchanges[place].answer.append(text)
                     self._transcript.append_answer(text)
                 self._archive.told(event)
+            case brain.Limited(turn, text):
+                self._transcript.add_note(spoken(text), turn)
             case brain.Called(turn):
                 place = self._place(turn)
                 if place is not None:

@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from assistant.history.records import Conversation
+from assistant.modes import Mode
 from assistant.turn import Phase, State
 from models.errors import AsideError, HistoryError
 from ui import brain, theme
@@ -32,6 +33,7 @@ from ui.conversation_menu import ConversationMenu
 from ui.empty_page import EmptyPage
 from ui.gate import Gate
 from ui.header import Header
+from ui.mode_button import words
 from ui.question import Question
 from ui.side import Side
 from ui.talk import Talk
@@ -195,6 +197,9 @@ class Window(QMainWindow):
         self.camera.problem.connect(self.show_problem)
         self.camera.ended.connect(self.composer.text.setFocus)
         self.composer.problem.connect(self.show_problem)
+        self.composer.mode_button.chosen.connect(self._choose_mode)
+        self._conductor.wording = words
+        self._conductor.drafted.connect(self._show_draft)
         self.composer.pictured.connect(self._conductor.brain.prepare)
         self._conductor.changed.connect(self._show_state)
         self._conductor.changed.connect(self.cards.show_state)
@@ -217,6 +222,9 @@ class Window(QMainWindow):
             ("Ctrl+Shift+V", self._toggle_camera),
             ("Ctrl+Space", self._conductor.tap),
             ("F6", self.cards.take_focus),
+            ("Ctrl+1", lambda: self.composer.mode_button.choose_name("chat")),
+            ("Ctrl+2", lambda: self.composer.mode_button.choose_name("transcribe")),
+            ("Ctrl+3", lambda: self.composer.mode_button.choose_name("translate")),
             ("Ctrl+,", self.preferences.emit),
             ("Ctrl+Shift+C", self.talk.copy_answer),
             ("Alt+Up", lambda: self.transcript.go(-1)),
@@ -227,6 +235,13 @@ class Window(QMainWindow):
             ("Ctrl+W", self.close),
         ):
             QShortcut(QKeySequence(keys), self).activated.connect(act)
+
+    def _choose_mode(self, mode: Mode) -> None:
+        self._conductor.mode = mode
+
+    def _show_draft(self, text: str) -> None:
+        if self._conductor.state.phase is Phase.LISTENING:
+            self._activity.setText(text or self.tr("Listening …"))
 
     def _ask_example(self, text: str) -> None:
         self.composer.text.setPlainText(text)

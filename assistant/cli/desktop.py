@@ -20,6 +20,8 @@ _EXAMPLES: Final = """  aside desktop
 _SAID: Final = {
     "show": "bring the window of the running Aside to the front",
     "listen": "let the running Aside listen, as its hotkey does",
+    "listen-transcribe": "let the running Aside write down what is said, until it is told so again",
+    "listen-translate": "let the running Aside translate what is said, until it is told so again",
     "screenshot": "let the running Aside ask about the screen",
     "camera": "let the running Aside look through the camera, and take a picture if it does",
     "stop": "let the running Aside be silent and stop what it is doing",
@@ -61,7 +63,12 @@ def desktop(arguments: Sequence[str]) -> int:
 
 def request(word: str, arguments: Sequence[str]) -> int:
     """Give one request to the running instance; returns the exit code."""
-    options.parser(word, f"{_SAID[word][0].upper()}{_SAID[word][1:]}.", "").parse_args(list(arguments))
+    parser = options.parser(word, f"{_SAID[word][0].upper()}{_SAID[word][1:]}.", "")
+    if word == "listen":
+        modes = ("chat", "transcribe", "translate")
+        parser.add_argument("--mode", choices=modes, default="chat", help="what is done with what is said")
+    mode = getattr(parser.parse_args(list(arguments)), "mode", "chat")
+    word = word if mode == "chat" else f"{word}-{mode}"
     if not instance.tell(cast("instance.Request", word)):
         if word in ("stop", "quit"):
             return 0  # as it was asked

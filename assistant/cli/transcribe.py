@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -17,10 +18,10 @@ from assistant.cli import conversation, inputs, options, speaking
 from assistant.cli.console import STOPPED, Output, Status, complain, note, stoppable
 from assistant.engine import prompt
 from assistant.engine.protocol import Clip, Session
+from assistant.modes import Mode, write_down
 from models import package
 from models.errors import AsideError, MediaError
-from models.prompts import LANGUAGES, SEPARATOR, TRANSCRIBE, transcribe_and_translate
-from models.prompts import translate as translation_of
+from models.prompts import LANGUAGES
 
 _TRANSCRIBE = """  aside transcribe interview.mp3
   aside transcribe --mic
@@ -63,7 +64,7 @@ def transcribe(arguments: Sequence[str]) -> int:
     """Run `aside transcribe`; returns the exit code."""
     given = _read("transcribe", "Write down what is said.", _TRANSCRIBE, arguments)
     output = Output(given.json)
-    result = _run(given, output, _transcribed)
+    result = _run(given, output, partial(_written, Mode("transcribe"), output.text))
     output.json(
         {
             "transcript": " ".join(p.transcript for p in result.pieces if p.transcript),
@@ -87,8 +88,7 @@ def translate(arguments: Sequence[str]) -> int:
             if narrator is not None:
                 narrator.push(text)
 
-        def handle(work: _Work, clip: Clip, piece: _Piece) -> bool:
-            return _translated(given.to, show, work, clip, piece)
+        handle = partial(_written, Mode("translate", given.to), show)
 
         def finish(cancel: Event) -> AsideError | None:
             return speaking.finish(narrator, cancel)
@@ -145,22 +145,15 @@ def _run(
     return result
 
 
-def _transcribed(work: _Work, clip: Clip, piece: _Piece) -> bool:
-    piece.transcript, done = _answer(work, clip, TRANSCRIBE, work.output.text)
-    return done
+def _written(mode: Mode, show: Callable[[str], None], work: _Work, clip: Clip, piece: _Piece) -> bool:
+    """``show`` gets the translation."""
 
+    def reply(task: str, on_text: Callable[[str], None]) -> tuple[str, bool]:
+        return _answer(work, clip, task, on_text)
 
-def _translated(language: str, show: Callable[[str], None], work: _Work, clip: Clip, piece: _Piece) -> bool:
-    """Both texts in one reply; from a model that can't do that, in two. ``show`` gets the translation."""
-    split = _Split(work.output, show)
-    text, done = _answer(work, clip, transcribe_and_translate(language), split.push)
-    if split.found or not done:
-        piece.transcript, _, piece.translation = (part.strip() for part in text.partition(SEPARATOR))
-        return done
-    if not _transcribed(work, clip, piece):
-        return False
-    piece.translation, done = _answer(work, clip, translation_of(language), show)
-    return done
+    found = write_down(reply, mode, work.output.text, show)
+    piece.transcript, piece.translation = found.transcript, found.translation
+    return found.whole
 
 
 def _answer(work: _Work, clip: Clip, task: str, show: Callable[[str], None]) -> tuple[str, bool]:
@@ -170,28 +163,6 @@ def _answer(work: _Work, clip: Clip, task: str, show: Callable[[str], None]) -> 
     answer = conversation.reply(work.session, conversation.transcribing(clip), show, work.cancel)
     work.output.end()
     return answer.text.strip(), answer.reason != "cancelled"
-
-
-class _Split:
-    """Shows a transcript, which is held back until its separator comes, and the translation as it comes."""
-
-    def __init__(self, output: Output, show: Callable[[str], None]) -> None:
-        self._output = output
-        self._show = show
-        self._held = ""
-        self.found = False
-
-    def push(self, text: str) -> None:
-        """The next bit of the reply."""
-        if self.found:
-            self._show(text)
-            return
-        self._held += text
-        transcript, separator, rest = self._held.partition(SEPARATOR)
-        if separator:
-            self.found = True
-            self._output.line(transcript.strip())
-            self._show(rest.lstrip())
 
 
 def _pieces(given: argparse.Namespace, longest: float) -> Iterator[Clip]:

@@ -67,10 +67,20 @@ def pieces(path: Path, longest: float = 30.0) -> Iterator[Sound]:
     for block in _blocks(path, LONGEST_FILE):
         held = np.concatenate((held, block))
         while held.size > size:
-            at = _cut(held[:size])
+            at = quietest(held[:size])
             yield Sound(held[:at])
             held = held[at:]
     yield Sound(held)
+
+
+def cut(sound: Sound, longest: float) -> Iterator[Sound]:
+    """A sound at 16 kHz in such pieces."""
+    left = sound.samples
+    while left.size > longest * RATE:
+        at = quietest(left[: round(longest * RATE)])
+        yield Sound(left[:at], sound.rate)
+        left = left[at:]
+    yield Sound(left, sound.rate)
 
 
 def resample(samples: Samples, rate: int, to: int) -> Samples:
@@ -169,7 +179,7 @@ def _duration(seconds: float) -> str:
     return f"{hours:,} h {minutes} min" if hours else f"{minutes} min"
 
 
-def _cut(samples: Samples) -> int:
+def quietest(samples: Samples) -> int:
     """Where to end a piece: in its last pause (but not in the first quarter), else where it is quietest.
 
     A pause is 0.4 s that are 30 dB below the loud parts.

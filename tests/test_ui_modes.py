@@ -1,0 +1,154 @@
+"""What is said, written down or translated: captions while somebody speaks, and recordings in pieces."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
+from real_window import desktop, load_nano, wait_until
+from virtual_audio import VirtualAudio, espeak
+
+from assistant.history.store import History
+from assistant.media import sound
+from assistant.media.sound import RATE, Sound
+from assistant.modes import Mode, Show, cannot, write_down
+from assistant.turn import Phase
+from assistant.voice.dictation import dictate
+from assistant.voice.microphone import FileMicrophone
+from models.prompts import TRANSCRIBE, transcribe_and_translate, translate
+from ui import brain
+from ui.app import Desktop
+
+HELLO, TIMER = "hello", "set a timer for five minutes"
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two sentences with a pause between them."""
+    folder = tmp_path_factory.mktemp("said")
+    parts: list[np.ndarray] = [np.zeros(RATE // 2, np.float32)]
+    for text in ("Hello!", "Set a timer for five minutes."):
+        espeak(text, folder / "one.wav")
+        parts += [sound.load(folder / "one.wav").samples, np.zeros(2 * RATE, np.float32)]
+    (folder / "said.wav").write_bytes(sound.wav(Sound(np.concatenate(parts))))
+    return folder / "said.wav"
+
+
+@dataclass
+class Model:
+    """Replies what is given, and remembers what it was asked."""
+
+    replies: list[str]
+    asked: list[str] = field(default_factory=list)
+
+    def __call__(self, task: str, show: Show) -> tuple[str, bool]:
+        self.asked.append(task)
+        text = self.replies.pop(0)
+        for character in text:
+            show(character)
+        return text, True
+
+
+def test_both_texts_come_in_one_reply_or_in_two() -> None:
+    shown: list[str] = []
+    translated: list[str] = []
+    mode = Mode("translate", "German")
+    one = Model(["hello <sep> hallo"])
+    found = write_down(one, mode, shown.append, translated.append)
+    assert (found.transcript, found.translation) == ("hello", "hallo")
+    assert ("".join(shown), "".join(translated)) == ("hello\n", "hallo")
+    two = Model(["nonsense", "hello", "hallo"])
+    found = write_down(two, mode, lambda _: None, lambda _: None)
+    assert (found.transcript, found.translation) == ("hello", "hallo")
+    assert two.asked == [transcribe_and_translate("German"), TRANSCRIBE, translate("German")]
+    assert cannot(mode, ["It is small.", "It can't translate."]) == "It can't translate."
+    assert not cannot(Mode("transcribe"), ["It can't translate."])
+
+
+def pieces_of(path: Path, longest: float, seconds: float) -> tuple[list[Sound], list[Sound]]:
+    """The pieces of a recording until they are so long together, and the drafts."""
+    pieces: list[Sound] = []
+    drafts: list[Sound] = []
+    finish = threading.Event()
+
+    def take(piece: Sound) -> None:
+        pieces.append(piece)
+        if sum(one.seconds for one in pieces) > seconds:
+            finish.set()
+
+    dictate(FileMicrophone(path), finish, on_piece=take, on_draft=drafts.append, longest=longest)
+    return pieces, drafts
+
+
+def energy(samples: np.ndarray) -> float:
+    return float(np.square(samples).sum())
+
+
+def test_a_pause_ends_a_piece_and_nothing_is_lost(said: Path) -> None:
+    pieces, drafts = pieces_of(said, 40.0, 3.0)
+    assert len(pieces) == 2
+    assert drafts
+    assert sum(energy(piece.samples) for piece in pieces) > 0.98 * energy(sound.load(said).samples)
+    pieces, _ = pieces_of(said, 1.0, sum(piece.seconds for piece in pieces) - 1.0)
+    assert len(pieces) > 2
+    assert max(piece.seconds for piece in pieces) <= 1.1
+    assert sum(energy(piece.samples) for piece in pieces) > 0.95 * energy(sound.load(said).samples)
+
+
+def listening(one: Desktop) -> bool:
+    return one.conductor.state.phase is Phase.LISTENING
+
+
+def test_captions_grow_while_somebody_speaks_and_are_kept(
+    qt: QApplication, tmp_path: Path, audio_server: VirtualAudio, said: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULSE_SERVER", audio_server.environment["PULSE_SERVER"])
+    monkeypatch.setenv("PULSE_COOKIE", audio_server.environment["PULSE_COOKIE"])
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        one.obey("listen-transcribe")
+        wait_until(lambda: listening(one))
+        assert one.window.composer.mode_button.text() == "Transcribe"
+        QTest.qWait(500)  # the microphone opens
+        with audio_server.spoken_into_microphone(said):
+            wait_until(lambda: HELLO in one.window.transcript.toPlainText())
+            assert listening(one)  # a pause ends a piece, not the mode
+            wait_until(lambda: TIMER in one.window.transcript.toPlainText())
+        told: list[brain.BrainEvent] = []
+        one.conductor.told.connect(told.append)
+        one.obey("listen-transcribe")
+        wait_until(lambda: any(isinstance(event, brain.Answered) for event in told))
+        assert not listening(one)
+        assert not one.window.cards.shown
+    with History(tmp_path / "history") as history:
+        conversation = history.conversations()[0]
+        asked, reply = history.turns(conversation.id)
+        assert conversation.mode == "transcribe"
+        assert asked.text == "Transcribe"
+        assert reply.state == "complete"
+        assert HELLO in reply.text
+        assert TIMER in reply.text
+
+
+def test_a_recording_is_written_down_and_a_translation_says_what_nano_cannot(
+    qt: QApplication, tmp_path: Path, said: Path
+) -> None:
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        told: list[brain.BrainEvent] = []
+        one.conductor.told.connect(told.append)
+        for name in ("transcribe", "translate"):
+            told.clear()
+            one.window.composer.mode_button.choose(Mode(name, "German"))
+            one.window.composer.add_file(said)
+            wait_until(one.window.composer.send_button.isEnabled)
+            one.window.composer.send()
+            wait_until(lambda: any(isinstance(event, brain.Answered | brain.Failed) for event in told))
+            text = one.window.transcript.toPlainText()
+            assert TIMER in text
+            assert ("can't translate" in text) == (name == "translate")
