@@ -15,7 +15,7 @@ from assistant.engine.protocol import EngineSettings
 from assistant.engine.session import LocalSession
 from models import package
 
-CHOSEN = EngineSettings(threads=3, chunk=64, spinning=False, arena=False)
+CHOSEN = EngineSettings(threads=3, chunk=64, spinning=False, arena=False, prefill="same")
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +68,9 @@ def test_two_settings_are_measured_side_by_side(small: Path) -> None:
 
 
 def test_what_is_tried_never_repeats_what_it_begins_with() -> None:
-    assert choices(4, 8)[:3] == [("threads", 8), ("threads", 3), ("threads", 1)]
-    assert ("threads", 1) not in choices(1, 1)
+    assert choices(4, 8, False)[:3] == [("threads", 8), ("threads", 3), ("threads", 1)]
+    assert choices(4, 8, True)[0] == ("prefill", "same")
+    assert ("threads", 1) not in choices(1, 1, False)
 
 
 def test_the_command_measures_keeps_and_forgets(tmp_path: Path, small: Path) -> None:

@@ -67,5 +67,5 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-def _word(value: int) -> str:
+def _word(value: int | str) -> str:
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)

@@ -43,7 +43,7 @@ def opened(kind: Kind) -> Callable[..., Any]:
 class Aside:
     """The engine as the program uses it, in this process."""
 
-    def __init__(self, path: str, threads: int, **settings: int) -> None:
+    def __init__(self, path: str, threads: int, **settings: int | str) -> None:
         """``settings`` are those of `EngineSettings`."""
         self._session = LocalSession(Path(path), EngineSettings(**{"threads": threads, **settings}))  # type: ignore[arg-type] # checked by `tune`
         self._marks: dict[int, int] = {}

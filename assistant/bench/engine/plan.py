@@ -38,7 +38,7 @@ class Contender:
     kv_bytes: int = 0
     operations: int = 0
     files: int = 0
-    settings: Mapping[str, int] = field(default_factory=dict)
+    settings: Mapping[str, int | str] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         """For --json."""

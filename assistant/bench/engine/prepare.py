@@ -98,14 +98,14 @@ def prepare(
 def package_contenders(info: PackageInfo) -> list[Contender]:
     """The machine, and those that run a package: the engine and onnxruntime-genai."""
     cost = graph_cost(info.path / info.graphs["text"])
-    names = [info.graphs["text"], info.graphs["embedding"]]
+    names = [info.graphs[name] for name in ("text", "embedding", "prefill") if name in info.graphs]
     genai = f"onnxruntime-genai {metadata.version('onnxruntime-genai')}, the same package"
 
     ours = Contender(
         ASIDE,
         "aside",
         str(info.path),
-        info.precision.get("text", ""),
+        "; prompts ".join(info.precision[n] for n in ("text", "prefill") if n in info.precision),
         cost.bytes,
         info.kv_bytes(1),
         cost.operations,

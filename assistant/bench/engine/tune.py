@@ -15,6 +15,7 @@ from assistant.bench.engine.plan import Contender
 from assistant.bench.engine.process import Peer
 from assistant.engine.protocol import EngineSettings
 from assistant.tuned import CHOSEN
+from models.package import check
 
 PROMPT: Final = 256  # tokens that a turn reads
 REPLY: Final = 32  # tokens that it writes
@@ -31,7 +32,7 @@ class Trial:
     """One setting against the best before it: how much quicker a turn was, and how much memory it took."""
 
     name: str
-    value: int
+    value: int | str
     quicker: float
     memory: float
     chosen: bool
@@ -47,10 +48,14 @@ class Trial:
         }
 
 
-def choices(cores: int, logical: int) -> list[tuple[str, int]]:
-    """What is tried, in this order: the settings that matter most come first."""
+def choices(cores: int, logical: int, prefill: bool) -> list[tuple[str, int | str]]:
+    """What is tried, in this order: the settings that matter most come first.
+
+    ``prefill`` tells whether the package has a second graph for prompts: it takes memory.
+    """
     threads = sorted({1, max(1, cores - 1), cores, logical} - {cores}, reverse=True)
     return [
+        *([("prefill", "same")] if prefill else []),
         *(("threads", count) for count in threads),
         *(("chunk", size) for size in (256, 64)),
         ("spinning", False),
@@ -68,7 +73,7 @@ def tune(package: Path, rounds: int, say: Say) -> tuple[EngineSettings, list[Tri
     cores = psutil.cpu_count(logical=False) or 1
     best = start(cores)
     trials: list[Trial] = []
-    wanted = choices(cores, psutil.cpu_count() or cores)
+    wanted = choices(cores, psutil.cpu_count() or cores, "prefill" in check(package).graphs)
     for at, (name, value) in enumerate(wanted):
         other = replace(best, **{name: value})  # type: ignore[arg-type] # a name of CHOSEN
         tell = _told(say, f"{name} {value}", at, len(wanted), rounds)
