@@ -18,7 +18,6 @@ from typing import Any, Final
 
 from models.errors import PackageError
 from models.json_files import parse_object, read_bytes
-from models.onnx_files import check_graph
 
 GENAI_CONFIG: Final = "genai_config.json"
 MANIFEST: Final = "aside.json"
@@ -100,6 +99,8 @@ def check(path: Path, full: bool = False) -> PackageInfo:
 
     Raises PackageError, one sentence for what is missing, damaged, unsafe or of another kind.
     """
+    from models.onnx_files import check_graph  # noqa: PLC0415 # loads onnx, which the window's start does without
+
     if not path.is_dir():
         raise PackageError(f"There is no model package at {path}.", "Give the folder of a package.")
     try:
