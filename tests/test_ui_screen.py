@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ from PIL import Image
 from PySide6.QtGui import QImage, QPixmap
 from PySide6.QtWidgets import QApplication, QLabel
 from real_window import desktop, load_nano, wait_until
-from virtual_screen import VirtualScreen
+from virtual_screen import VirtualScreen, split, virtual_screen
 
 from assistant.settings import Interface, Privacy, Settings
 from assistant.turn import Phase
@@ -88,3 +91,62 @@ def test_what_the_settings_forbid_is_not_done(qt: QApplication, tmp_path: Path) 
         one.obey("screenshot")
         assert not one.screens.frozen
         assert "switched off" in one.window.banner.text
+
+
+def test_a_click_takes_the_window_under_the_pointer(
+    qt: QApplication, screen: VirtualScreen, tmp_path: Path
+) -> None:
+    with desktop(qt, tmp_path) as one:
+        upper = QLabel()
+        upper.setStyleSheet("background: #00ff00;")
+        upper.setWindowTitle("upper")
+        upper.setGeometry(300, 250, 240, 160)
+        upper.show()
+        wait_until(upper.isActiveWindow)
+        wait_until(lambda: one.window.screen().grabWindow(0).toImage().pixelColor(400, 320).green() == 255)
+        one.obey("screenshot")
+        wait_until(lambda: frozen(one))
+        frame = upper.frameGeometry()
+        screen.xdotool("mousemove", 400, 320, "mousemove", 401, 321)
+        cover = one.screens._covers[0]
+        wait_until(lambda: cover._under == frame)
+        screen.xdotool("click", 1)
+        wait_until(lambda: one.window.composer.question().pictures)
+        taken = pixels(one.window.composer.question().pictures[0])
+        assert taken.shape == (frame.height(), frame.width(), 3)
+        assert (taken[frame.height() // 2, frame.width() // 2] == (0, 255, 0)).all()
+        assert "Ask about it" in one.window.composer.text.placeholderText()
+        wait_until(one.window.composer.text.hasFocus)
+        one.obey("screenshot")  # and with the keyboard
+        wait_until(lambda: frozen(one))
+        one.screens._covers[0].activateWindow()
+        screen.xdotool("key", "Tab", "Return")
+        wait_until(lambda: len(one.window.composer.question().pictures) == 2)
+        upper.close()
+        upper.deleteLater()
+
+
+@pytest.mark.parametrize(("scale", "two"), [("2", False), ("1", True), ("1.5", True)])
+def test_several_screens_and_scale_factors(scale: str, two: bool, tmp_path: Path) -> None:
+    with virtual_screen() as screen:
+        if two:
+            split(screen)
+        child = subprocess.Popen(
+            [sys.executable, str(Path(__file__).parent / "screen_child.py"), str(tmp_path / "taken.png")],
+            env=screen.environment
+            | {"QT_SCALE_FACTOR": scale, "PYTHONPATH": str(Path(__file__).parent.parent)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with child:
+            assert child.stdout is not None
+            told = json.loads(child.stdout.readline())
+            assert told["screens"] == 1 + two
+            x, y = told["at"]
+            screen.xdotool("mousemove", x - 1, y, "mousemove", x, y, "click", 1)
+            assert child.wait(30) == 0
+        taken = pixels((tmp_path / "taken.png").read_bytes())
+        frame = 4.5  # its edges are rounded to logical pixels, one by one
+        assert abs(taken.shape[1] - told["size"][0]) <= frame
+        assert abs(taken.shape[0] - told["size"][1]) <= frame
+        assert (taken[taken.shape[0] // 2, taken.shape[1] // 2] == (255, 0, 0)).all()

@@ -10,6 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from Xlib import display
+from Xlib.ext import randr
+from Xlib.protocol import rq
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,46 @@ class VirtualScreen:
                 return found.stdout.split()[0]
             time.sleep(0.02)
         raise TimeoutError(f"no window is called {title}")
+
+
+def split(screen: VirtualScreen, width: int = 1280, height: int = 800) -> None:
+    """Make two monitors of the server's one, side by side; programs that start from now on see both."""
+    server: Any = display.Display(screen.display)
+    root = server.screen().root
+    fields = (
+        rq.Card8("opcode"),
+        rq.Opcode(43),  # RRSetMonitor; the one of python-xlib can't be sent
+        rq.RequestLength(),
+        rq.Window("window"),
+        rq.Card32("name"),
+        rq.Bool("primary"),
+        rq.Bool("automatic"),
+        rq.LengthOf("outputs", 2),
+        *(rq.Int16(name) for name in ("x", "y")),
+        *(rq.Card16(name) for name in ("width", "height")),
+        *(rq.Card32(name) for name in ("width_mm", "height_mm")),
+        rq.List("outputs", rq.Card32Obj),
+    )
+    request = type("SetMonitor", (rq.Request,), {"_request": rq.Struct(*fields)})
+    found = list(root.xrandr_get_screen_resources().outputs)
+    for place, (name, outputs) in enumerate((("left", found), ("right", []))):
+        request(
+            display=server.display,
+            opcode=server.display.get_extension_major(randr.extname),
+            window=root,
+            name=server.intern_atom(name),
+            primary=place == 0,
+            automatic=False,
+            x=place * width // 2,
+            y=0,
+            width=width // 2,
+            height=height,
+            width_mm=170,
+            height_mm=210,
+            outputs=outputs,
+        )
+    server.sync()
+    server.close()
 
 
 @contextmanager

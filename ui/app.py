@@ -255,6 +255,7 @@ class Desktop:
         except AsideError as error:
             self.window.show_problem(error)
             return
+        self.window.composer.talk_key = "" if keys.talk in self.hotkeys.taken else keys.talk
         if self.hotkeys.taken:
             listed = ", ".join(self.hotkeys.taken)
             self.window.show_problem(
@@ -281,6 +282,7 @@ class Desktop:
         if self.hotkeys is not None:
             self.hotkeys.close()
             self.hotkeys = None
+            self.window.composer.talk_key = ""
 
     def pressed(self, event: Pressed | Released) -> None:
         """A hotkey."""

@@ -87,6 +87,8 @@ class Composer(QFrame):
         self._theme = LIGHT
         self._media: list[tuple[Medium, str]] = []
         self._opening = 0  # files that are being read
+        self.talk_key = ""
+        """The hotkey to hold while speaking, where there is one."""
         self._reading: dict[int, tuple[str, threading.Event, str]] = {}  # documents, and how far they are
         self._last = 0
         self._busy = False
@@ -337,7 +339,15 @@ class Composer(QFrame):
             pending = Pending(name, said, partial(self._give_up, number), self._theme)
             self._row.insertWidget(self._row.count() - 1, pending)
         self._shelf.setVisible(bool(self._media or self._reading))
+        self.text.setPlaceholderText(self._placeholder())
         self._show_send()
+
+    def _placeholder(self) -> str:
+        if not self._media:
+            return self.tr("Ask, or drop a picture or a document here")
+        if not self.talk_key:
+            return self.tr("Ask about it")
+        return self.tr("Ask about it: type, or hold {key} and speak").replace("{key}", self.talk_key)
 
     def _remove(self, place: int) -> None:
         del self._media[place]

@@ -5,9 +5,10 @@ The picture is taken before anything of ours is shown, so it is what the person 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from PySide6.QtCore import QObject, QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QPoint, QPointF, QRect, QRectF, QSize, QSizeF, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QGuiApplication,
@@ -26,6 +27,7 @@ from models.errors import DeviceError
 from ui import theme
 from ui.composer import png
 from ui.theme import DARK
+from ui.windows import windows
 
 _SMALLEST: Final = 8  # logical pixels: less was a click
 _STEP: Final = 10  # logical pixels that an arrow key moves a corner
@@ -68,8 +70,9 @@ class Screens(QObject):
                 "Take a screenshot with the desktop's own key and paste it into the question.",
             )
         self._lamp = self._usage.open("screen")
+        places = windows()
         for screen, picture in pictures:
-            cover = _Cover(screen, picture)
+            cover = _Cover(screen, picture, places)
             cover.chosen.connect(self._choose)
             cover.given_up.connect(self._give_up)
             self._covers.append(cover)
@@ -111,12 +114,15 @@ def _parts(screens: list[QScreen], data: bytes) -> list[tuple[QScreen, QPixmap]]
 
 
 class _Cover(QWidget):
-    """One frozen screen. Drag a region, or move one with the arrows; Enter takes it; Esc gives up."""
+    """One frozen screen. Click a window, or drag a region or move it with the arrows and Enter; Esc ends.
+
+    ``places`` are those of the windows in pixels of the X server, the uppermost first.
+    """
 
     chosen = Signal(QPixmap)
     given_up = Signal()
 
-    def __init__(self, screen: QScreen, picture: QPixmap) -> None:
+    def __init__(self, screen: QScreen, picture: QPixmap, places: Sequence[QRect]) -> None:
         super().__init__(
             None,
             Qt.WindowType.FramelessWindowHint
@@ -132,20 +138,37 @@ class _Cover(QWidget):
         self._picture = picture
         self._from: QPoint | None = None
         self._region = QRect()
+        self._windows = self._local(screen, places)
+        self._under = QRect()
+        """The window under the pointer."""
+        self.setMouseTracking(True)
+
+    def _local(self, screen: QScreen, places: Sequence[QRect]) -> list[QRect]:
+        """Windows in this screen's logical pixels; its upper left corner is the same in both."""
+        corner, ratio = screen.geometry().topLeft(), self._picture.width() / max(1, self.width())
+        found = []
+        for place in places:
+            moved = place.translated(-corner)
+            size = QSizeF(moved.width() / ratio, moved.height() / ratio)
+            here = QRectF(QPointF(moved.x() / ratio, moved.y() / ratio), size).toAlignedRect() & self.rect()
+            if min(here.width(), here.height()) >= _SMALLEST:
+                found.append(here)
+        return found
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Called by Qt: the picture darkened, the region as it is."""
         painter = QPainter(self)
         painter.drawPixmap(self.rect(), self._picture)
         painter.fillRect(self.rect(), QColor(10, 12, 18, 110))
-        if not self._region.isEmpty():
-            painter.drawPixmap(QRectF(self._region), self._picture, QRectF(self._pixels(self._region)))
+        lit = self._region if not self._region.isEmpty() else self._under
+        if not lit.isEmpty():
+            painter.drawPixmap(QRectF(lit), self._picture, QRectF(self._pixels(lit)))
             painter.setPen(QPen(QColor(DARK.accent), 2))
-            painter.drawRect(self._region)
+            painter.drawRect(lit.adjusted(1, 1, -1, -1) if lit is self._under else lit)
         self._paint_hint(painter)
 
     def _paint_hint(self, painter: QPainter) -> None:
-        text = self.tr("Drag a region to ask about it · Enter: the whole screen · Esc: give up")
+        text = self._hint()
         room = painter.fontMetrics().size(0, text) + QSize(2 * theme.WIDE, 2 * theme.GAP)
         box = QRect(QPoint((self.width() - room.width()) // 2, theme.LARGE), room)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -154,6 +177,11 @@ class _Cover(QWidget):
         painter.drawRoundedRect(box, room.height() / 2, room.height() / 2)
         painter.setPen(QColor(DARK.text))
         painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+
+    def _hint(self) -> str:
+        if self._windows:
+            return self.tr("Click a window or drag a region to ask about it · Enter: all · Esc: give up")
+        return self.tr("Drag a region to ask about it · Enter: the whole screen · Esc: give up")
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Called by Qt."""
@@ -167,18 +195,48 @@ class _Cover(QWidget):
         """Called by Qt."""
         if self._from is not None:
             self._region = QRect(self._from, event.position().toPoint()).normalized() & self.rect()
+            if not self._dragged:
+                self._region = QRect()
             self.update()
+        else:
+            self._point(event.position().toPoint())
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Called by Qt."""
         if self._from is None or event.button() != Qt.MouseButton.LeftButton:
             return
         self._from = None
-        if min(self._region.width(), self._region.height()) >= _SMALLEST:
+        if self._dragged:
+            self._take()
+        elif not self._under.isEmpty():
+            self._region = self._under
             self._take()
         else:
             self._region = QRect()
             self.update()
+
+    @property
+    def _dragged(self) -> bool:
+        """Whether the region is more than a hand that trembled."""
+        return min(self._region.width(), self._region.height()) >= _SMALLEST
+
+    def _point(self, at: QPoint) -> None:
+        under = next((place for place in self._windows if place.contains(at)), QRect())
+        if under != self._under:
+            self._under = under
+            self.update()
+
+    def leaveEvent(self, _event: QEvent) -> None:
+        """Called by Qt."""
+        self._point(QPoint(-1, -1))
+
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        """Called by Qt for Tab: the next window."""
+        if self._windows:
+            at = self._windows.index(self._region) if self._region in self._windows else -1 if forward else 0
+            self._region = self._windows[(at + (1 if forward else -1)) % len(self._windows)]
+            self.update()
+        return True
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Called by Qt."""
