@@ -22,6 +22,7 @@ from virtual_audio import VirtualAudio, espeak
 from virtual_camera import video
 from virtual_screen import VirtualScreen
 
+from assistant.history import schema
 from assistant.history.store import History
 from assistant.media import sound
 from assistant.settings import SettingsFile
@@ -69,6 +70,8 @@ def test_language_theme_and_letters_change_in_place(
 ) -> None:
     with opened(qt, tmp_path) as (one, file):
         one.window.composer.text.setPlainText("half a question")
+        one.window.header.title.setText("Back in 5 s")  # a person's words
+        one.window.header.model.setText("nano is ready")
         page = one.preferences.turn_to(LookPage)
         assert isinstance(page, LookPage)
         focus(page.theme.button("light"))
@@ -83,13 +86,15 @@ def test_language_theme_and_letters_change_in_place(
         wait_until(lambda: one.window.side.search.placeholderText() == "搜索")
         wait_until(lambda: kept(file, "interface.language") == "zh")
         assert one.preferences.windowTitle() == "设置"
+        assert one.window.header.title.text() == "Back in 5 s"
+        assert one.window.header.model.text() == "nano 已就绪"
         assert one.tray.menu.actions()[0].text() == "打开 Aside"
         assert one.window.composer.text.toPlainText() == "half a question"
         again = one.preferences.turn_to(LookPage)
         assert isinstance(again, LookPage)
         again.language.button("en").click()
         wait_until(lambda: one.window.side.search.placeholderText() == "Search")
-        assert one.window.header.title.text() == "New conversation"
+        assert one.window.header.model.text() == "nano is ready"
         assert one.tray.menu.actions()[0].text() == "Open Aside"
 
 
@@ -257,6 +262,21 @@ def test_wiping_leaves_nothing_and_the_log_can_be_read(qt: QApplication, tmp_pat
         wait_until(lambda: kept(file, "privacy.keep_history") is False)
     with History(tmp_path / "data/history") as history:
         assert not history.conversations()
+
+
+def test_wiping_a_damaged_history_lets_a_new_one_begin(qt: QApplication, tmp_path: Path) -> None:
+    folder = tmp_path / "data/history"
+    folder.mkdir(parents=True)
+    (folder / schema.DATABASE).write_bytes(b"no database " * 1000)
+    with opened(qt, tmp_path) as (one, _):
+        wait_until(lambda: one.archive.problem)
+        page = one.preferences.turn_to(PrivacyPage)
+        assert isinstance(page, PrivacyPage)
+        page.wipe()
+        wait_until(lambda: one.archive.problem is None)
+        one.archive.asked(1, Question("kept again"), 0, lambda _: None)
+    with History(folder) as history:
+        assert [one.title for one in history.conversations()] == ["kept again"]
 
 
 def test_tools_run_without_asking_only_where_somebody_said_so(qt: QApplication, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from assistant.history.export import Exported, Format, export
 from assistant.history.media import MediaFolder
 from assistant.history.records import Conversation, Hit, NewMedia, NewTurn, ToolCall, Turn
 from assistant.history.schema import MEDIA
-from assistant.history.store import History
+from assistant.history.store import History, erase
 from assistant.history.streaming import StreamedTurn
 from assistant.settings import Privacy
 from models.errors import AsideError, HistoryError
@@ -205,6 +205,9 @@ class Archive:
         self.problem = problem
         self.damaged(problem)
 
+    def _begin_anew(self) -> None:
+        self.problem = None
+
     def _set_current(self, number: int | None, places: Sequence[int | None]) -> None:
         self._current, self._places = number, [*places]
 
@@ -313,7 +316,13 @@ class Archive:
             self._do(delete, tell)
 
     def _wipe(self, history: History) -> None:
-        history.wipe()
+        if history.problem is None:
+            history.wipe()
+        else:  # it can only be read, and salvaged
+            history.close()
+            self._history = None
+            erase(self._folder)
+            self._gate.post(self._begin_anew)
         self._keeping.clear()
         self._set_current(None, [])
 

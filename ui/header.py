@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePo
 from ui import icons, theme
 from ui.lamps import Lamps
 from ui.theme import LIGHT, Theme
+from ui.translation import VERBATIM
 
 
 class _Title(QLabel):
@@ -33,6 +34,7 @@ class Header(QFrame):
         self.title = _Title(self.tr("New conversation"))
         self.title.setProperty("kind", "title")
         self.title.setTextFormat(Qt.TextFormat.PlainText)
+        self.title.setProperty(VERBATIM, True)
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.side_button = QToolButton()
         self.side_button.setIconSize(QSize(theme.ICON, theme.ICON))

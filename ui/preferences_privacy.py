@@ -21,7 +21,6 @@ from PySide6.QtWidgets import (
 from assistant import packages, storage, usage
 from assistant.storage import Place
 from assistant.usage import Use
-from models.errors import AsideError
 from ui import theme
 from ui.archive import Archive
 from ui.choices import Choices
@@ -117,22 +116,19 @@ class PrivacyPage(Page):
 
     def wipe(self) -> None:
         """Delete what is kept, without asking again."""
-        self.wipe_button.setEnabled(False)
-        self._archive.wipe(lambda _: self._gate.run(self._forget, lambda _: self._wiped(), self._not_wiped))
+        self.wipe_row.fail("")
+        self._archive.wipe(
+            lambda _: self._gate.run(self._forget, lambda _: self._wiped(), self.wipe_row.fail)
+        )
 
     def _forget(self) -> None:
         """In a thread of the gate."""
         storage.forget_uses(self._folder)
 
     def _wiped(self) -> None:
-        self.wipe_button.setEnabled(True)
         self.wipe_row.say(self.tr("Everything is gone."))
         self.wiped.emit()
         self.arrive()
-
-    def _not_wiped(self, error: AsideError) -> None:
-        self.wipe_button.setEnabled(True)
-        self.wipe_row.fail(error)
 
     def _ask(self) -> None:
         """A yes to what exactly is deleted."""

@@ -13,6 +13,8 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QLineEdit, QWidget
 
 FOLDER: Final = Path(__file__).parent / "languages"
+VERBATIM: Final = "verbatim"
+"""A property of what shows other people's words: only what is exactly a text of ours is translated there."""
 _SHOWN: Final = ("text", "toolTip", "accessibleName", "placeholderText", "windowTitle")
 """The properties of widgets and actions that hold texts of ours."""
 
@@ -53,7 +55,8 @@ def retranslate(roots: Iterable[QObject], before: Translation, now: Translation)
     """
     english = {text for file in FOLDER.glob("*.json") for text in json.loads(file.read_text("utf-8"))}
     plain = {before.say(text): now.say(text) for text in english if "{" not in text}
-    filled = [(_pattern(before.say(text)), now.say(text)) for text in english if "{" in text]
+    names = sorted((text for text in english if "{" in text), key=len, reverse=True)  # the exact ones first
+    filled = [(_pattern(before.say(text)), now.say(text)) for text in names]
     for one in _speakers(roots):
         for name in _SHOWN:
             said = one.property(name)
@@ -62,7 +65,7 @@ def retranslate(roots: Iterable[QObject], before: Translation, now: Translation)
             if said in plain:
                 one.setProperty(name, plain[said])
                 continue
-            for pattern, text in filled:
+            for pattern, text in () if one.property(VERBATIM) else filled:
                 match = pattern.fullmatch(said)
                 if match:
                     one.setProperty(name, _filled(text, match.groupdict()))
