@@ -393,6 +393,7 @@ class Desktop:
         privacy = PrivacyPage(self.choices, self.gate, self.archive, self._data)
         privacy.wiped.connect(self.window.begin)
         privacy.wiped.connect(self.window.side.refresh)
+        privacy.wiped.connect(self.window.show_kept)
         conductor = self.conductor
         return [
             ("speak", SoundPage(self.choices, self.gate, conductor.ear.listen, conductor.renew_devices)),
