@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,18 +14,21 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton
 from real_window import LIGHT, desktop, load_nano, wait_until
+from test_tools_loop import NOTE, calling, writes
 from virtual_audio import VirtualAudio
 from virtual_screen import VirtualScreen
 
 from assistant.history.records import ToolCall, Turn
 from assistant.history.store import History
 from assistant.settings import Tools
+from assistant.tools.kit import kit
 from assistant.tools.schedule import Now, Schedule
 from assistant.turn import Phase
 from ui.app import Desktop
 from ui.cards import Cards, Request
-from ui.events import Asks
+from ui.events import Asks, BrainEvent, Called
 from ui.question import Question
+from ui.reply import reply
 
 TIMER = "set a timer for five minutes"
 DONE = "✓ The timer rings in 5 minutes."
@@ -194,3 +198,22 @@ def test_what_was_missed_is_told_at_the_next_start(qt: QApplication, tmp_path: P
         button = one.window.cards.shown[0].findChildren(QPushButton)[0]
         button.click()
         wait_until(lambda: not one.window.cards.shown)
+
+
+def test_a_hostile_model_gets_nothing_done_without_a_click(tmp_path: Path) -> None:
+    hostile = writes(["Sure. ", *calling(NOTE, NOTE)], calling(NOTE), ["Done."])
+    told: list[BrainEvent] = []
+    cancel = threading.Event()
+
+    def tell(event: BrainEvent) -> None:
+        told.append(event)
+        if isinstance(event, Asks):
+            event.answer(False)
+
+    end = reply(hostile, kit(tmp_path, Tools()), 1, cancel, tell)
+    assert sum(isinstance(event, Asks) for event in told) == 1  # after a no, not asked again in this turn
+    assert [event.state for event in told if isinstance(event, Called)] == ["refused"] * 3
+    assert end.reason == "stop"
+    off = kit(tmp_path, Tools(enabled=False, without_asking=("add_note",)))
+    reply(writes(calling(NOTE), ["Done."]), off, 2, cancel, tell)
+    assert not (tmp_path / "notes.md").exists()

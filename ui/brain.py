@@ -21,17 +21,13 @@ from assistant.engine.protocol import (
     Finished,
     GenerateOptions,
     Picture,
-    Progress,
     Segment,
     Token,
 )
-from assistant.history.records import CallState
 from assistant.history.replay import resume
 from assistant.media.sound import Sound, cut
-from assistant.modes import Mode, cannot, write_down
-from assistant.tools.calls import Call
+from assistant.modes import Mode, cannot
 from assistant.tools.kit import NO_TOOLS, Kit
-from assistant.tools.loop import CallDone, CallProposed, CallRefused, answer
 from models import package
 from models.errors import EngineError
 from models.prompts import TRANSCRIBE
@@ -54,6 +50,8 @@ from ui.events import (
 from ui.gate import worded
 from ui.jobs import Jobs
 from ui.question import Question
+from ui.reply import LONGEST, reply
+from ui.scribe import scribe
 
 __all__ = [
     "Answered",
@@ -73,7 +71,6 @@ __all__ = [
     "Wrote",
 ]
 
-LONGEST: Final = 4096  # tokens of an answer
 _JOIN: Final = 5.0  # s; closing the engine takes two
 _PATIENCE: Final = Patience(silence=3.5, cancel=3.5)  # s; with a new process, five at most
 
@@ -310,42 +307,13 @@ class Brain:
                 before = prompt.end() if answered else []
                 session.append(*before, *prompt.user(*parts), *prompt.assistant())
             self._answered = True
-            self._tell(self._reply(session, turn, cancel))
+            self._tell(reply(session, self._kit, turn, cancel, self._tell))
         except Exception as error:  # the turn failed, the conversation goes on
             self._tell(Failed(turn, worded(error)))
             self._mend(session, here)
             self._ahead, self._answered = None, answered
         finally:
             self._cancels.pop(turn, None)
-
-    def _reply(self, session: EngineProcess, turn: int, cancel: threading.Event) -> Answered:
-        started = time.monotonic()
-        first: float | None = None
-        wrote = called = False
-        kit, options = self._kit, GenerateOptions(max_tokens=LONGEST)
-
-        def ask(call: Call, intent: str, reply: Callable[[bool], None]) -> None:
-            self._tell(Asks(turn, call.name, intent, kit.policy.patience or 0.0, reply))
-
-        for event in answer(session, kit.toolbox, ask, kit.policy, options=options, cancel=cancel):
-            if first is None and not isinstance(event, Progress):
-                first = time.monotonic() - started
-            match event:
-                case Progress():
-                    self._tell(Working(turn, event))
-                case Token(text=text) if text:
-                    self._tell(Wrote(turn, "\n" * (wrote and called) + text))
-                    wrote, called = True, False
-                case CallProposed():
-                    called = True
-                case CallDone(call, result):
-                    self._tell(_called(turn, call, "failed" if result.failed else "done", result.text))
-                case CallRefused(call, _, text):
-                    called = True
-                    self._tell(_called(turn, call, "refused", text))
-                case Finished(reason, statistics):
-                    return Answered(turn, reason, statistics, first, time.monotonic() - started)
-        return Answered(turn, "cancelled", first=first, seconds=time.monotonic() - started)
 
     def _written(self, turn: int, question: Question, cancel: threading.Event) -> Answered:
         """What is said in recordings, piece by piece, as the mode wants it."""
@@ -379,31 +347,7 @@ class Brain:
         session = self._session
         if session is None:
             return
-        clip, shown = Clip(sound.samples, sound.rate), ""
-
-        def reply(task: str, show: Callable[[str], None]) -> tuple[str, bool]:
-            asked = [*prompt.system(), *prompt.user(clip, task), *prompt.assistant()]
-            options = GenerateOptions(max_tokens=64 + round(24 * sound.seconds))
-            text, whole = "", True
-            for event in session.apart(asked, options, cancel):
-                if isinstance(event, Token):
-                    text += event.text
-                    show(event.text)
-                elif isinstance(event, Finished):
-                    whole = event.reason != "cancelled"
-            return text, whole
-
-        def show(text: str) -> None:
-            nonlocal shown
-            if text:
-                shown += text
-                self._tell(Wrote(turn, text))
-
-        def show_translation(text: str) -> None:
-            show(text if shown.endswith("\n") or "\n" in shown else f"\n{text}")
-
-        write_down(reply, mode, show, show_translation)
-        show("\n")
+        scribe(session, sound, mode, cancel, lambda text: self._tell(Wrote(turn, text)))
 
     def _limit(self, turn: int, mode: Mode) -> None:
         """What the model can't do, it must say: a small one's translation is none."""
@@ -449,9 +393,3 @@ class Brain:
                 session.rewind(min(here, session.mark()))
         except Exception as error:
             self._tell(LoadFailed(worded(error)))
-
-
-def _called(turn: int, call: Call, state: CallState, result: str) -> Called:
-    """What can't be read is told as it is."""
-    arguments = call.arguments if call.name else {"unreadable": call.written}
-    return Called(turn, call.name, arguments, state, result)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from PySide6.QtCore import QEventLoop, QTimer
+from PySide6.QtCore import QCoreApplication, QEventLoop, QTimer
 from PySide6.QtWidgets import QApplication, QWidget
 
 from assistant.media import picture
@@ -17,6 +17,7 @@ from assistant.turn import Phase, State
 from models.errors import DeviceError, EngineError
 from ui import brain
 from ui.app import Desktop, application
+from ui.cards import Request
 from ui.message_bar import Act
 from ui.question import Question
 from ui.sheet import Message
@@ -136,6 +137,12 @@ class _Photographer:
         pill.show_question("what colour is the circle")
         pill.add_answer("The circle is blue.")
         self._shoot(pill, "pill-answering")
+        pill.ring(
+            "ring",
+            QCoreApplication.translate("Bell", "The timer of {n} minutes is over.").replace("{n}", "5"),
+        )
+        self._shoot(pill, "pill-ringing")
+        pill.cards.remove("ring")
         pill.hide()
 
     def _ask(self, question: Question) -> None:
@@ -144,7 +151,17 @@ class _Photographer:
         ended: list[brain.BrainEvent] = []
         conductor.told.connect(ended.append)
         conductor.ask(question)
-        self._wait(lambda: any(isinstance(event, brain.Answered | brain.Failed) for event in ended))
+        cards = self._desktop.window.cards
+
+        def over() -> bool:
+            return any(isinstance(event, brain.Answered | brain.Failed) for event in ended)
+
+        self._wait(lambda: over() or cards.shown)
+        if cards.shown and isinstance(cards.shown[0], Request):
+            self._wait(cards.shown[0].allow.isEnabled)
+            self._shoot(self._desktop.window, "tool-card")
+            cards.shown[0].allow.click()
+        self._wait(over)
         conductor.told.disconnect(ended.append)
 
     def _shoot(self, widget: QWidget, name: str) -> None:

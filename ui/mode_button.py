@@ -68,8 +68,10 @@ class ModeButton(QToolButton):
         self.choose(Mode(name, self._language))
 
     def _show(self) -> None:
-        self.setText(words(self.mode))
-        self.setAccessibleName(self.tr("What is done with speech: {mode}").replace("{mode}", self.text()))
+        self.setText(f"{words(self.mode)} ▾")
+        self.setAccessibleName(
+            self.tr("What is done with speech: {mode}").replace("{mode}", words(self.mode))
+        )
         self.setToolTip(self.tr("What is done with speech (Ctrl+1, Ctrl+2, Ctrl+3)"))
 
     def _fill(self) -> None:

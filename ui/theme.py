@@ -191,6 +191,7 @@ QSlider::sub-page:horizontal {{ background: {t.accent}; border-radius: 2px; }}
 QSlider::handle:horizontal {{ background: {t.accent}; width: 16px; height: 16px; margin: -6px 0;
     border-radius: 8px; }}
 QSlider::handle:horizontal:focus {{ border: 2px solid {t.text}; width: 12px; height: 12px; }}
+QToolButton::menu-indicator {{ image: none; }}
 QMenu {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.line}; padding: {SMALL}px; }}
 QMenu::item {{ padding: {SMALL + 2}px {WIDE}px; border-radius: {SMALL}px; }}
 QMenu::item:selected {{ background: {t.tint}; }}
