@@ -83,7 +83,7 @@ class Transcript(QTextEdit):
         self._focus: Message | None = None
         self._hover: Message | None = None
         self._pressed = QPoint()
-        self._wide: dict[int, float] = {}  # of questions that were painted
+        self._wide: dict[int, tuple[float, float]] = {}  # of questions that were painted
         self._sounds: dict[tuple[int, int], float] = {}  # seconds, by turn and number
         self._pending: list[str] = []
         self._timer = QTimer(self)
@@ -220,10 +220,11 @@ class Transcript(QTextEdit):
         layout = self.document().documentLayout()
         top, bottom = layout.blockBoundingRect(ends[0]), layout.blockBoundingRect(ends[1])
         at = self.verticalScrollBar().value()
-        wide = float(self.viewport().width())
+        left, right = 0.0, float(self.viewport().width())
         if not message.answer:
-            wide = min(wide, self._width(message.turn, ends) + 2 * theme.ROOM)
-        return QRectF(0, top.top() - at, wide, bottom.bottom() - top.top())
+            first, last = self._span(message.turn, ends)
+            left, right = max(left, first - theme.ROOM), min(right, last + theme.ROOM)
+        return QRectF(left, top.top() - at, right - left, bottom.bottom() - top.top())
 
     @property
     def focused(self) -> Message | None:
@@ -379,16 +380,17 @@ class Transcript(QTextEdit):
             block = block.next()
         return turns
 
-    def _width(self, turn: int, ends: tuple[QTextBlock, QTextBlock]) -> float:
-        """Of the widest line of a question."""
+    def _span(self, turn: int, ends: tuple[QTextBlock, QTextBlock]) -> tuple[float, float]:
+        """From the left to the right end of a question's lines, which may read from the right."""
         if turn not in self._wide:
-            wide, block = 0.0, ends[0]
+            left, right, block = float(self.viewport().width()), 0.0, ends[0]
             while block.isValid() and block.blockNumber() <= ends[1].blockNumber():
                 lines = block.layout()
                 for i in range(lines.lineCount()):
-                    wide = max(wide, lines.lineAt(i).naturalTextWidth())
+                    line = lines.lineAt(i).naturalTextRect()
+                    left, right = min(left, line.left()), max(right, line.right())
                 block = block.next()
-            self._wide[turn] = wide
+            self._wide[turn] = left, right
         return self._wide[turn]
 
     def _at(self, place: QPoint) -> Message | None:
@@ -414,11 +416,13 @@ class Transcript(QTextEdit):
             return
         self.bar.show_for(message, message.turn == self.live)
         view = self.viewport().geometry()
-        right = view.right() - theme.ROOM if message.answer else view.left() + round(place.right())
-        left = max(view.left(), right - self.bar.width())
-        top = view.top() + round(place.top()) - self.bar.height() + theme.GAP
-        top = min(max(top, theme.SMALL), view.bottom() - self.bar.height())
-        self.bar.move(left, top)
+        box = place.translated(view.topLeft()).toRect()
+        left, top = view.right() - theme.ROOM - self.bar.width(), box.top() - self.bar.height() + theme.GAP
+        if not message.answer:  # beside its box, where there is room
+            beside = (box.right() + theme.GAP, box.left() - theme.GAP - self.bar.width())
+            free = [x for x in beside if view.left() <= x <= view.right() - self.bar.width()]
+            left, top = (free[0], box.top() - theme.GAP) if free else (left, top)
+        self.bar.move(left, min(max(top, theme.SMALL), view.bottom() - self.bar.height()))
         self.bar.show()
         self.bar.raise_()
 
