@@ -30,6 +30,7 @@ Request = Literal[
     "listen",
     "listen-transcribe",
     "listen-translate",
+    "handsfree",
     "screenshot",
     "camera",
     "stop",

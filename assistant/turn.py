@@ -35,6 +35,7 @@ class State:
     writing   whether the model still writes.
     voice     whether the answer is spoken and has not been heard to its end.
     closing   listening only: the recording was told to end, and what was heard is on its way.
+    hands_free  whether it listens again instead of being idle, until it hears nothing or is stopped twice.
     """
 
     phase: Phase = Phase.IDLE
@@ -42,6 +43,7 @@ class State:
     writing: bool = False
     voice: bool = False
     closing: bool = False
+    hands_free: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,13 @@ class Play:
 @dataclass(frozen=True)
 class Stop:
     """Be quiet and wait."""
+
+
+@dataclass(frozen=True)
+class HandsFree:
+    """Listen again after each answer, or no longer."""
+
+    on: bool
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,7 @@ class SpokenTo:
 
 
 Report = Heard | HeardNothing | Began | Written | Silent | SpokenTo
-Event = Listen | Release | Ask | Play | Stop | Report
+Event = Listen | Release | Ask | Play | Stop | HandsFree | Report
 
 
 @dataclass(frozen=True)
@@ -175,7 +184,31 @@ Step = tuple[State, list[Command]]
 
 def step(state: State, event: Event) -> Step:
     """The next state, and what is to be done, in this order."""
+    after, commands = _step(state, event)
+    waiting = state.phase in (Phase.IDLE, Phase.LISTENING)
     match event:
+        case HandsFree(on):
+            hands_free = on
+        case Stop():
+            hands_free = state.hands_free and not waiting
+        case HeardNothing(turn):
+            hands_free = state.hands_free and turn != state.turn
+        case _:
+            hands_free = state.hands_free
+    after = replace(after, hands_free=hands_free)
+    if hands_free and after.phase is Phase.IDLE:
+        after, again = _listen(after)
+        commands = [*commands, *again]
+        after = replace(after, hands_free=True)
+    return after, commands
+
+
+def _step(state: State, event: Event) -> Step:
+    """The same without hands-free."""
+    match event:
+        case HandsFree(on):
+            ends = state.hands_free and not on and state.phase is Phase.LISTENING
+            return (State(Phase.IDLE, state.turn), _interrupt(state)) if ends else (state, [])
         case Listen():
             return _listen(state)
         case Ask(question, aloud):

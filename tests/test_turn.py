@@ -15,6 +15,7 @@ from assistant.turn import (
     Command,
     EndRecording,
     Event,
+    HandsFree,
     Heard,
     HeardNothing,
     Hush,
@@ -83,6 +84,41 @@ WAYS: dict[str, tuple[list[Event], Phase, list[Command]]] = {
         Phase.LISTENING,
         [Record(1), Answer(1, "why?", True), Hush(1), Cancel(1), Record(2)],
     ),
+    "hands-free listens again after each answer": (
+        [HandsFree(True), Heard(1, "q"), Began(1), Written(1), Silent(1)],
+        Phase.LISTENING,
+        [Record(1), Answer(1, "q", True), Record(2)],
+    ),
+    "hands-free ends with silence": (
+        [HandsFree(True), Heard(1, "q"), Written(1), Silent(1), HeardNothing(2)],
+        Phase.IDLE,
+        [Record(1), Answer(1, "q", True), Record(2)],
+    ),
+    "hands-free, stopped once": (
+        [HandsFree(True), Heard(1, "q"), Began(1), Stop()],
+        Phase.LISTENING,
+        [Record(1), Answer(1, "q", True), Hush(1), Cancel(1), Record(2)],
+    ),
+    "hands-free, stopped twice": (
+        [HandsFree(True), Heard(1, "q"), Began(1), Stop(), Stop()],
+        Phase.IDLE,
+        [Record(1), Answer(1, "q", True), Hush(1), Cancel(1), Record(2), EndRecording(2, False)],
+    ),
+    "hands-free is switched off while it listens": (
+        [HandsFree(True), HandsFree(False)],
+        Phase.IDLE,
+        [Record(1), EndRecording(1, False)],
+    ),
+    "hands-free is switched on and off while it answers": (
+        [Ask("q"), HandsFree(True), HandsFree(False), Written(1)],
+        Phase.IDLE,
+        [Answer(1, "q", False)],
+    ),
+    "hands-free after a typed question": (
+        [Ask("q"), HandsFree(True), Written(1)],
+        Phase.LISTENING,
+        [Answer(1, "q", False), Record(2)],
+    ),
     "interrupted by voice": (
         [*SPOKEN, SpokenTo(1)],
         Phase.LISTENING,
@@ -133,6 +169,7 @@ TURNS = st.integers(0, 12)
 EVENTS = st.one_of(
     st.just(Listen()),
     st.just(Stop()),
+    st.builds(HandsFree, st.booleans()),
     st.builds(Release, st.floats(0, 2)),
     st.builds(Ask, st.just("q"), st.booleans()),
     st.builds(Heard, TURNS, st.just("h")),
@@ -149,10 +186,16 @@ def test_one_microphone_and_one_answer_at_a_time(events: list[Event]) -> None:
     """Whatever happens, what is open is what the state says, and Stop ends all of it."""
     state = State()
     recording = writing = speaking = 0  # the turn that has it; 0: none
-    for event in [*events, Stop()]:
+    for event in [*events, Stop(), Stop()]:  # hands-free listens again after the first one
         before = state
         state, commands = step(state, event)
         assert state.turn >= before.turn
+        if isinstance(event, HeardNothing | Heard) and event.turn == before.turn:
+            recording = 0
+        if isinstance(event, Written) and event.turn == before.turn:
+            writing = 0
+        if isinstance(event, Silent) and event.turn == before.turn:
+            speaking = 0
         for command in commands:
             match command:
                 case Record(turn):
@@ -173,12 +216,6 @@ def test_one_microphone_and_one_answer_at_a_time(events: list[Event]) -> None:
                 case Hush(turn):
                     assert turn == speaking
                     speaking = 0
-        if isinstance(event, HeardNothing | Heard) and event.turn == before.turn:
-            recording = 0
-        if isinstance(event, Written) and event.turn == before.turn:
-            writing = 0
-        if isinstance(event, Silent) and event.turn == before.turn:
-            speaking = 0
         assert (state.phase is Phase.LISTENING) == bool(recording)
         assert (state.phase in (Phase.THINKING, Phase.SPEAKING)) == bool(writing or speaking)
         assert state.writing == bool(writing)

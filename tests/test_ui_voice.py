@@ -152,3 +152,28 @@ def test_a_held_hotkey_listens_while_another_window_has_the_focus(
     finally:
         other.kill()
         other.wait()
+
+
+def test_hands_free_listens_again_and_stops_when_told_twice(
+    screen: VirtualScreen, audio_server: VirtualAudio, tmp_path: Path
+) -> None:
+    """Two questions, no key, and what is loud at the microphone is Aside as well: it answers nobody else."""
+    espeak(QUESTION, tmp_path / "first.wav")
+    espeak("What can you do?", tmp_path / "second.wav")
+
+    def words(one: Running) -> list[str]:
+        return [turn.transcript for turn in one.turns() if turn.transcript]
+
+    with running(screen, audio_server, tmp_path) as one, audio_server.loudspeaker():
+        one.tell("handsfree")
+        screen.wait_for_window("Aside is listening")
+        with audio_server.spoken_into_microphone(tmp_path / "first.wav"):
+            eventually(lambda: len(words(one)) == 1)
+        eventually(lambda: one.turns()[-1].state != "open")
+        time.sleep(4.0)  # it is spoken, and heard at the microphone
+        assert len(one.turns()) == 2
+        with audio_server.spoken_into_microphone(tmp_path / "second.wav"):
+            eventually(lambda: len(words(one)) == 2)
+        assert "what can you do" in words(one)[1].lower()
+        one.tell("stop")
+        one.tell("stop")

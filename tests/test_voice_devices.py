@@ -256,3 +256,32 @@ def test_a_reply_is_spoken_while_it_is_written(audio_server: VirtualAudio) -> No
     loud = np.abs(recorded.samples) > 0.02
     assert loud.sum() / RATE > 0.5
     soundfile.write(path, recorded.samples, RATE)
+
+
+def test_what_was_heard_of_an_interrupted_reply_is_known(audio_server: VirtualAudio) -> None:
+    code = """
+        import time
+        from assistant.voice.speaker import Speaker
+        from assistant.voice.speech import Narrator, Voice
+        if __name__ == "__main__":
+            with Voice() as voice, Speaker() as speaker, Narrator(voice, speaker) as narrator:
+                narrator.push("The circle is red. The square beside it, as far as I can see, is green. ")
+                narrator.push("There is more.")
+                assert narrator.heard == ""
+                while len(narrator.heard) < 30:
+                    time.sleep(0.01)
+                narrator.stop()
+                print(narrator.heard)
+                time.sleep(0.1)
+                print(narrator.heard)
+            with Voice() as voice, Speaker() as speaker, Narrator(voice, speaker) as narrator:
+                narrator.push("All of it. ")
+                narrator.push("Really.")
+                narrator.finish()
+                print(narrator.heard)
+    """
+    cut, later, whole = finished(program(audio_server, code)).splitlines()
+    assert cut == later
+    assert cut.startswith("The circle is red. The square")
+    assert not cut.endswith("green.")
+    assert whole == "All of it. Really."

@@ -228,6 +228,8 @@ class Desktop:
                 self.write_down("transcribe")
             case "listen-translate":
                 self.write_down("translate")
+            case "handsfree":
+                self.conductor.toggle_hands_free()
             case "stop":
                 self.conductor.stop()
             case "quit":
@@ -371,6 +373,7 @@ class Desktop:
         tray.listen.connect(conductor.tap)
         tray.capture.connect(self.capture)
         tray.look.connect(self.look)
+        tray.hands_free.connect(conductor.set_hands_free)
         tray.stop.connect(conductor.stop)
         tray.settings.connect(self.open_preferences)
         tray.end.connect(self._application.quit)

@@ -71,6 +71,7 @@ __all__ = [
     "Wrote",
 ]
 
+_PLAIN: Final = len(prompt.assistant()) + 1  # pieces of an answer that called no tool
 _JOIN: Final = 5.0  # s; closing the engine takes two
 _PATIENCE: Final = Patience(silence=3.5, cancel=3.5)  # s; with a new process, five at most
 
@@ -112,6 +113,7 @@ class Brain:
         self._marks: list[tuple[int, bool]] = []  # session and `_answered` before each exchange
         self._limits: tuple[str, ...] = ()
         self._clip_seconds = 30.0
+        self._replied = (0, 0)  # the turn that was answered last, and the place of its answer
         self._room = 0  # tokens left free for what is asked next
         self._cancels: dict[int, threading.Event] = {}
         self._thread = threading.Thread(target=self._run, name="brain")
@@ -165,6 +167,10 @@ class Brain:
     def begin_captions(self, turn: int, mode: Mode) -> None:
         """A dictation begins; tells `Limited` if the model can't do what this mode wants."""
         self._jobs.put(lambda: self._begin_captions(turn, mode))
+
+    def heard(self, turn: int, text: str) -> None:
+        """The answer of this turn was interrupted: of what it said, this is what counts."""
+        self._jobs.put(lambda: self._heard(turn, text))
 
     def begin(self, earlier: Sequence[Exchange] = ()) -> None:
         """Start a conversation anew, or go on with an earlier one; tells `Forgot` if it is too long."""
@@ -307,6 +313,7 @@ class Brain:
                 before = prompt.end() if answered else []
                 session.append(*before, *prompt.user(*parts), *prompt.assistant())
             self._answered = True
+            self._replied = (turn, session.mark() - len(prompt.assistant()))
             self._tell(reply(session, self._kit, turn, cancel, self._tell))
         except Exception as error:  # the turn failed, the conversation goes on
             self._tell(Failed(turn, worded(error)))
@@ -314,6 +321,18 @@ class Brain:
             self._ahead, self._answered = None, answered
         finally:
             self._cancels.pop(turn, None)
+
+    def _heard(self, turn: int, text: str) -> None:
+        """Have the conversation hold what was heard, unless tools were called or it went on since."""
+        session, (last, mark) = self._session, self._replied
+        if session is None or last != turn or not self._answered or session.mark() > mark + _PLAIN:
+            return
+        try:
+            session.rewind(mark)
+            session.append(*prompt.assistant(text or "…"))
+        except EngineError:
+            self._mend(session, mark)
+        self._answered = False
 
     def _written(self, turn: int, question: Question, cancel: threading.Event) -> Answered:
         """What is said in recordings, piece by piece, as the mode wants it."""

@@ -37,6 +37,7 @@ from ui.question import Question
 
 OpenMicrophone = Callable[[str], BlockSource]
 _RENEW: Final = 1.0  # s
+_SILENCE, _LONG_SILENCE = 10.0, 180.0  # s without a word that end a recording, and hands-free
 _NOTHING: Final = DeviceError("Nothing was heard.", "Speak louder or closer to the microphone.")
 
 
@@ -56,6 +57,8 @@ class Conductor(QObject):
     """The number of a turn and when its steps came, as soon as its first sound or last word did."""
     drafted = Signal(str)
     """What was understood so far of a piece of a dictation."""
+    interrupted = Signal(int, str)
+    """The number of a turn whose answer was spoken, and how much of it was heard."""
     problem = Signal(AsideError)
 
     def __init__(
@@ -148,6 +151,14 @@ class Conductor(QObject):
         self.ear.set(device, preroll)
         return renewed
 
+    def set_hands_free(self, on: bool) -> None:
+        """Listen again after each answer; silence ends each question, minutes of it end hands-free."""
+        self._step(turn.HandsFree(on))
+
+    def toggle_hands_free(self) -> None:
+        """On if it is off, and the other way round."""
+        self.set_hands_free(not self._state.hands_free)
+
     def stop(self) -> None:
         """Silence, and nothing more is written."""
         self._step(turn.Stop())
@@ -170,6 +181,7 @@ class Conductor(QObject):
             speaking = self._state.phase is Phase.SPEAKING and self._state.voice
             self._speaking = self._state.turn if speaking else self._speaking
             self.ear.watch(speaking and self._barge_in)
+            self.ear.hold(self._state.hands_free)
             self.changed.emit(self._state)
 
     def _carry_out(self, command: turn.Command) -> None:
@@ -193,7 +205,10 @@ class Conductor(QObject):
             case turn.Cancel(number):
                 self.brain.stop(number)
             case turn.Hush(number):
-                self.mouth.hush(number)
+                heard = self.mouth.hush(number)
+                if heard is not None:
+                    self.brain.heard(number, heard)
+                    self.interrupted.emit(number, heard)
                 self._gate.run(partial(self.mouth.end, number))
 
     def _dictate(self, number: int) -> None:
@@ -235,7 +250,8 @@ class Conductor(QObject):
         if self.mode.name != "chat":
             self._dictate(number)
             return
-        recording = self._recordings[number] = Recording()
+        patience = _LONG_SILENCE if self._state.hands_free else _SILENCE
+        recording = self._recordings[number] = Recording(patience)
         gate, source = self._gate, self.ear.listen()
 
         def listen() -> Sound:
@@ -265,7 +281,7 @@ class Conductor(QObject):
         self._recordings.pop(number, None)
         self._note(number, "ended")
         if sound.is_silent:
-            if number == self._state.turn:
+            if number == self._state.turn and not self._state.hands_free:
                 self.problem.emit(_NOTHING)
             self._step(turn.HeardNothing(number))
         else:

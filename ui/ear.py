@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.media.sound import RATE, Sound
-from assistant.voice.endpoint import BLOCK, Endpointer, Heard, level
+from assistant.voice.activity import VoiceActivity
+from assistant.voice.endpoint import BLOCK, Endpointer, Endpointing, Heard, level
 from assistant.voice.microphone import BlockSource
 from models.errors import DeviceError
 
@@ -25,7 +26,9 @@ Samples = NDArray[np.float32]
 class Recording:
     """What a person says from here on. `finish` and `drop` may be called by any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = Endpointing.patience) -> None:
+        """``patience`` in seconds: without a word for so long, it ends."""
+        self._endpointing = Endpointing(patience=patience)
         self._finish = threading.Event()
         self._drop = threading.Event()
         self.held = threading.Event()
@@ -61,14 +64,14 @@ class Recording:
         ``on_level`` gets dBFS, ``on_draft`` what was said so far. Raises DeviceError; Cancelled when dropped.
         If the device is lost in the middle, what was heard is kept.
         """
-        endpointer = Endpointer()
+        endpointer, activity = Endpointer(self._endpointing), VoiceActivity()
         before: deque[Samples] = deque(maxlen=_PRE_ROLL)
         kept: list[Samples] = []
         try:
             for count, block in enumerate(source.blocks(self._drop)):
-                heard = endpointer.push(block)
                 if count % _SHOW == 0:
                     on_level(level(block))
+                heard = endpointer.push(block, activity.push(block))
                 if heard is Heard.NOTHING and not self.held.is_set():
                     break
                 if endpointer.speaking or kept:

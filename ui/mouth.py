@@ -109,12 +109,13 @@ class Mouth:
                 self._reset()
                 raise
 
-    def hush(self, turn: int) -> None:
-        """Be silent at once; returns at once."""
+    def hush(self, turn: int) -> str | None:
+        """Be silent at once; returns at once: what was heard of this turn's text, None if none is spoken."""
         self._hushed = max(self._hushed, turn)
-        speaker = self._speaker
+        speaker, narrator = self._speaker, self._narrator
         if speaker is not None and self._turn <= turn:
             speaker.stop()
+        return narrator.heard if narrator is not None and self._turn == turn else None
 
     def end(self, turn: int) -> None:
         """End what this turn speaks, but not a later one; takes half a second at most."""

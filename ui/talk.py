@@ -84,6 +84,7 @@ class Talk(QObject):
         transcript.opened.connect(self.open_medium)
         conductor.changed.connect(self._show_state)
         conductor.asked.connect(self._asked)
+        conductor.interrupted.connect(self.set_heard)
         conductor.understood.connect(self._understood)
         conductor.told.connect(self._told)
         conductor.timed.connect(self._timed)

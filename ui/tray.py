@@ -20,6 +20,7 @@ class Tray(QObject):
     listen = Signal()
     capture = Signal()
     look = Signal()
+    hands_free = Signal(bool)
     stop = Signal()
     settings = Signal()
     end = Signal()
@@ -39,6 +40,9 @@ class Tray(QObject):
             (self.tr("Stop"), self.stop),
         ):
             self.menu.addAction(text).triggered.connect(signal)
+        self._hands_free = self.menu.addAction(self.tr("Hands-free"))
+        self._hands_free.setCheckable(True)
+        self._hands_free.triggered.connect(self.hands_free)
         self.menu.addSeparator()
         self.menu.addAction(self.tr("Settings")).triggered.connect(self.settings)
         self.menu.addAction(self.tr("Quit")).triggered.connect(self.end)
@@ -66,6 +70,7 @@ class Tray(QObject):
     def show_state(self, state: State) -> None:
         """What goes on."""
         self._phase = state.phase
+        self._hands_free.setChecked(state.hands_free)
         self._show()
 
     def show_open(self, now: frozenset[Kind]) -> None:

@@ -221,6 +221,7 @@ class Window(QMainWindow):
             ("Ctrl+O", self.composer.choose),
             ("Ctrl+Shift+V", self._toggle_camera),
             ("Ctrl+Space", self._conductor.tap),
+            ("Ctrl+Shift+Space", self._conductor.toggle_hands_free),
             ("F6", self.cards.take_focus),
             ("Ctrl+1", lambda: self.composer.mode_button.choose_name("chat")),
             ("Ctrl+2", lambda: self.composer.mode_button.choose_name("transcribe")),

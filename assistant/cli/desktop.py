@@ -23,6 +23,7 @@ _SAID: Final = {
     "listen-transcribe": "let the running Aside write down what is said, until it is told so again",
     "listen-translate": "let the running Aside translate what is said, until it is told so again",
     "screenshot": "let the running Aside ask about the screen",
+    "handsfree": "let the running Aside listen again after each answer, or no longer",
     "camera": "let the running Aside look through the camera, and take a picture if it does",
     "stop": "let the running Aside be silent and stop what it is doing",
     "quit": "end the running Aside",

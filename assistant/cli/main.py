@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "show": "bring the open window to the front",
     "listen": "let the open window listen, as its hotkey does",
     "screenshot": "ask the open window about the screen",
+    "handsfree": "have the open window listen again after each answer, or no longer",
     "camera": "ask the open window about what the camera sees",
     "stop": "silence the open window",
     "quit": "end the open window",

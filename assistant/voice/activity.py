@@ -19,7 +19,10 @@ _QUIETEST: Final = -55.0  # dBFS; somebody who speaks to Aside is louder
 
 
 class VoiceActivity:
-    """For one stream of sound and one thread. The first call loads the network, in a tenth of a second."""
+    """For one stream of sound and one thread. The first call loads the network, in a tenth of a second.
+
+    Where it can't be loaded, the probability is None, and the level has to do.
+    """
 
     def __init__(self) -> None:
         self._network: Any = None

@@ -97,6 +97,7 @@ class Ear:
         self._lost = lost
         self._interrupted = interrupted
         self._echo = echo
+        self._held = False
         self._watching = False
         self._onset = Onset(_ONSET)
         self._ring: deque[Samples] = deque(maxlen=_RING)
@@ -135,6 +136,12 @@ class Ear:
         with self._changed:
             return self._device, self._preroll
 
+    def hold(self, on: bool) -> None:
+        """Keep the device open with its pre-roll, whatever is set: somebody talks hands-free."""
+        with self._changed:
+            self._held = on
+            self._update()
+
     def watch(self, on: bool) -> None:
         """Tell when somebody begins to speak, if the microphone is open."""
         self._watching = on
@@ -157,12 +164,16 @@ class Ear:
             self._update()
 
     @property
+    def _keeps(self) -> bool:
+        return self._preroll or self._held
+
+    @property
     def _wanted(self) -> bool:
-        return not self._closed and (self._preroll or bool(self._listeners))
+        return not self._closed and (self._keeps or bool(self._listeners))
 
     def _update(self) -> None:
         """Whether the device is wanted may have changed; with the lock."""
-        if not self._preroll:
+        if not self._keeps:
             self._ring.clear()
         if not self._wanted:
             self._leave.set()
@@ -206,7 +217,7 @@ class Ear:
 
     def _hear(self, block: Samples) -> None:
         with self._changed:
-            if self._preroll:
+            if self._keeps:
                 self._ring.append(block)
             for one in self._listeners:
                 one._hear(block)

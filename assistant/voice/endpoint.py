@@ -59,6 +59,8 @@ class Endpointing:
 _DEFAULTS: Final = Endpointing()
 _WINDOW: Final = round(3.0 / BLOCK)  # blocks that the noise floor is taken from: speech has dips within 3 s
 _FLOOR: Final = (-75.0, -38.0)  # dBFS; a voice at a microphone is louder than the upper one
+_FAINT: Final = -60.0  # dBFS; nobody who speaks to a microphone is below it
+_LIKELY, _GOES_ON = 0.5, 0.35  # probabilities of speech that begin it, and that go on with it
 _MARGIN: Final = round(0.3 / BLOCK)  # blocks of silence that `trimmed` leaves
 _FEW: Final = 15  # blocks before which the floor is not believed to be high
 
@@ -96,12 +98,15 @@ class Endpointer:
         lower, upper = _FLOOR
         return min(upper, max(lower, float(np.percentile(self._levels, 10))))
 
-    def push(self, block: Samples) -> Heard:
-        """Take the next 20 ms."""
+    def push(self, block: Samples, likely: float | None = None) -> Heard:
+        """Take the next 20 ms. ``likely``: the probability of speech, which counts for more than the level."""
         settings = self._settings
         now = level(block)
         self._levels.append(now)
-        loud = now > self.floor + settings.above
+        if likely is None:
+            loud = now > self.floor + settings.above
+        else:
+            loud = now > _FAINT and likely >= (_GOES_ON if self.speaking else _LIKELY)
         self._row = self._row + 1 if loud else 0
         if not self.speaking:
             self._waited += 1
@@ -113,7 +118,7 @@ class Endpointer:
         self._quiet = 0 if loud else self._quiet + 1
         if self._quiet * BLOCK >= settings.hangover:
             # By now the floor is better known: a room that hums looked like speech at first.
-            threshold = self.floor + settings.above
+            threshold = _FAINT if likely is not None else self.floor + settings.above
             if sum(was > threshold for was in self._utterance) * BLOCK >= settings.shortest:
                 return Heard.FINISHED
             self.speaking = False

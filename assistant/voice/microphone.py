@@ -22,6 +22,7 @@ from assistant.media import sound
 from assistant.media.sound import RATE, Sound
 from assistant.usage import Usage
 from assistant.voice.audio_devices import lost, open_stream
+from assistant.voice.activity import VoiceActivity
 from assistant.voice.endpoint import BLOCK, Endpointer, Endpointing, Heard, level
 from models.errors import Cancelled, DeviceError
 
@@ -145,12 +146,12 @@ def listen(
     is lost in the middle, what was heard comes back, and the next call raises DeviceError. Raises DeviceError
     and Cancelled.
     """
-    endpointer = Endpointer(endpointing)
+    endpointer, activity = Endpointer(endpointing), VoiceActivity()
     before: deque[Samples] = deque(maxlen=_PRE_ROLL)
     kept: list[Samples] = []
     try:
         for block in source.blocks(cancel):
-            heard = endpointer.push(block)
+            heard = endpointer.push(block, activity.push(block))
             on_level(level(block), endpointer.speaking)
             if heard is Heard.NOTHING:
                 return Sound(np.empty(0, np.float32))

@@ -30,6 +30,10 @@ class SoundSink(Protocol):
     def play(self, sound: Sound) -> None:
         """Play after what is waiting; returns at once. Raises DeviceError."""
 
+    @property
+    def played(self) -> float:
+        """Seconds of sound that were heard so far."""
+
     def wait(self, cancel: threading.Event | None = None) -> None:
         """Until everything was played. Raises DeviceError, or Cancelled after a `stop`."""
 
@@ -57,6 +61,7 @@ class Speaker:
         self._lock = threading.Lock()
         self._moved = time.monotonic()  # of the last callback
         self._rate = RATE  # until it is known better
+        self._given = 0  # samples of sound, without the silence between
         self._stream = open_stream("speaker", None if device == "" else device, RATE, self._give)
         self.name, self._rate = self._stream.name, self._stream.rate
 
@@ -70,6 +75,11 @@ class Speaker:
     def playing(self) -> bool:
         """Whether something is still to be played."""
         return bool(self._waiting)
+
+    @property
+    def played(self) -> float:
+        """Seconds of sound that have left the speaker (see `SoundSink`)."""
+        return max(0.0, self._given / self._rate - (self._stream.latency if self.playing else 0.0))
 
     @property
     def lost(self) -> bool:
@@ -124,6 +134,7 @@ class Speaker:
                 else:
                     self._waiting[0] = block[part.size :]
         out[filled:] = 0
+        self._given += filled
         self._on_played(out[:, 0].copy(), self._rate)
 
 
@@ -164,6 +175,11 @@ class FileSpeaker:
             self.discard()
             raise MediaError(f"{self._path} can't be written: {error}.", "Free some disk space.") from error
         self.seconds += sound.seconds
+
+    @property
+    def played(self) -> float:
+        """What is in the file counts as heard."""
+        return self.seconds
 
     def wait(self, cancel: threading.Event | None = None) -> None:
         """Nothing to wait for."""

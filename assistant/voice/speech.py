@@ -24,6 +24,7 @@ from models.errors import AsideError, Cancelled, DeviceError
 
 START: Final = 15.0  # s, for the speech engine to start
 DEADLINE: Final = 5.0  # s, and as much again for each 100 characters
+_NEARLY: Final = 0.1  # s; a sentence ends with a little silence
 _STOP: Final = 0.5  # s; the voice and a speaker stop within 50 ms, only a disk may take longer
 _INSTALL: Final = (
     "Install one: sudo apt install espeak-ng libespeak-ng1"
@@ -181,6 +182,9 @@ class Narrator:
         self._voice = voice
         self._sink = sink
         self._sentences = Sentences()
+        self._text = ""
+        self._spoken: list[tuple[str, float]] = []  # sentences with their length in s, as they are played
+        self._before = sink.played
         self._waiting: queue.Queue[str | None] = queue.Queue()
         self._stopped = threading.Event()
         self.error: AsideError | None = None
@@ -196,6 +200,7 @@ class Narrator:
 
     def push(self, text: str) -> None:
         """Add a bit of the reply."""
+        self._text += text
         for sentence in self._sentences.push(text):
             self._waiting.put(sentence)
 
@@ -214,6 +219,20 @@ class Narrator:
         if self.error is not None:
             raise self.error
 
+    @property
+    def heard(self) -> str:
+        """As much of the reply as has been heard, in whole words."""
+        left = self._sink.played - self._before
+        end = 0
+        for sentence, seconds in list(self._spoken):
+            at = max(end, self._text.find(sentence, end))
+            if left < seconds - _NEARLY:
+                part = sentence[: max(0, int(len(sentence) * left / seconds))]
+                return self._text[: at + max(0, part.rfind(" "))].rstrip()
+            left -= seconds
+            end = at + len(sentence)
+        return self._text[:end]
+
     def stop(self) -> None:
         """Be silent now; what is not yet spoken never will be. Takes half a second at most."""
         self._stopped.set()
@@ -229,6 +248,7 @@ class Narrator:
                     return
                 if spoken.samples.size:
                     self._sink.play(spoken)
+                    self._spoken.append((sentence, spoken.seconds))
                     if self.first_sound is None:
                         self.first_sound = time.monotonic()
                         self._on_sound(self.first_sound)
