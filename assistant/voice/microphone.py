@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from assistant.media import sound
 from assistant.media.sound import RATE, Sound
 from assistant.usage import Usage
-from assistant.voice.audio_devices import lost, open_stream
 from assistant.voice.activity import VoiceActivity
+from assistant.voice.audio_devices import lost, open_stream
 from assistant.voice.endpoint import BLOCK, Endpointer, Endpointing, Heard, level
 from models.errors import Cancelled, DeviceError
 
