@@ -157,7 +157,7 @@ def test_a_held_hotkey_listens_while_another_window_has_the_focus(
 def test_hands_free_listens_again_and_stops_when_told_twice(
     screen: VirtualScreen, audio_server: VirtualAudio, tmp_path: Path
 ) -> None:
-    """Two questions, no key, and what is loud at the microphone is Aside as well: it doesn't answer itself."""
+    """Two questions and no key; Aside is loud at the microphone as well, and doesn't answer itself."""
     espeak(QUESTION, tmp_path / "first.wav")
     espeak("What can you do?", tmp_path / "second.wav")
 
