@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from PIL import Image
 from PySide6.QtCore import QCoreApplication, QEventLoop, QTimer
 from PySide6.QtWidgets import QApplication, QWidget
 
@@ -75,6 +76,8 @@ class _Photographer:
         window.composer.put(Question())
         self._messages()
         self._camera(picture_file)
+        self._documents(picture_file)
+        self._screen()
         window.show_problem(
             DeviceError("The microphone USB Audio stopped working.", "Plug it in, and see `aside doctor`.")
         )
@@ -125,6 +128,28 @@ class _Photographer:
         self._shoot(window, "camera")
         window.composer.put(Question())
         window.camera.end()
+
+    def _documents(self, picture_file: Path) -> None:
+        """A PDF that was dropped beside a text file."""
+        composer = self._desktop.window.composer
+        with tempfile.TemporaryDirectory(prefix="aside-gallery-") as folder, Image.open(picture_file) as page:
+            report, notes = Path(folder) / "report.pdf", Path(folder) / "notes.txt"
+            page.convert("RGB").save(report, save_all=True, append_images=[page.convert("RGB")] * 11)
+            notes.write_text(self._desktop.window.empty.examples[0].text())
+            composer.add_file(report)
+            self._wait(lambda: composer.question().documents)
+            composer.add_file(notes)
+            self._wait(lambda: len(composer.question().documents) == 2)
+        self._shoot(self._desktop.window, "documents")
+        composer.put(Question())
+
+    def _screen(self) -> None:
+        """The frozen screen with a window lit, as Tab does."""
+        screens = self._desktop.screens
+        screens.freeze()
+        screens.covers[0].focusNextPrevChild(True)
+        self._shoot(screens.covers[0], "screen")
+        screens.thaw()
 
     def _pill(self) -> None:
         pill = self._desktop.pill

@@ -44,12 +44,17 @@ class Screens(QObject):
         super().__init__()
         self._usage = usage
         self._lamp: Lamp | None = None
-        self._covers: list[_Cover] = []
+        self._covers: list[Cover] = []
 
     @property
     def frozen(self) -> bool:
         """Whether the screens are frozen now."""
         return bool(self._covers)
+
+    @property
+    def covers(self) -> Sequence[Cover]:
+        """The frozen screens."""
+        return self._covers
 
     def freeze(self, whole: bytes | None = None) -> None:
         """Take pictures of all screens and show them; or ``whole`` is a picture of all of them.
@@ -58,6 +63,7 @@ class Screens(QObject):
         """
         if self._covers:
             return
+        self._lamp = self._usage.open("screen")
         screens = QGuiApplication.screens()
         pictures = (
             [(screen, screen.grabWindow(0)) for screen in screens]
@@ -65,14 +71,14 @@ class Screens(QObject):
             else _parts(screens, whole)
         )
         if any(picture.isNull() for _, picture in pictures):
+            self._lamp.close()
             raise DeviceError(
                 "The screen can't be captured: this desktop doesn't let programs look at it.",
                 "Take a screenshot with the desktop's own key and paste it into the question.",
             )
-        self._lamp = self._usage.open("screen")
-        places = windows()
+        places = windows() if whole is None else []
         for screen, picture in pictures:
-            cover = _Cover(screen, picture, places)
+            cover = Cover(screen, picture, places)
             cover.chosen.connect(self._choose)
             cover.given_up.connect(self._give_up)
             self._covers.append(cover)
@@ -113,7 +119,7 @@ def _parts(screens: list[QScreen], data: bytes) -> list[tuple[QScreen, QPixmap]]
     return parts
 
 
-class _Cover(QWidget):
+class Cover(QWidget):
     """One frozen screen. Click a window, or drag a region or move it with the arrows and Enter; Esc ends.
 
     ``places`` are those of the windows in pixels of the X server, the uppermost first.

@@ -65,10 +65,10 @@ class Thumbnail(QFrame):
         pages.setText(f"{document.used} / {document.total:,}")
         pages.setAccessibleName(self.tr("Choose pages of {name}").replace("{name}", document.name))
         pages.setToolTip(pages.accessibleName())
-        pages.setGeometry(
-            left - theme.SMALL, SIDE - theme.LARGE, self.width() - left, theme.LARGE + theme.SMALL
-        )
         pages.setStyleSheet(f"padding: 0 {theme.SMALL}px; color: {self._colours.accent};")
+        pages.ensurePolished()
+        wide = min(pages.sizeHint().width(), self.width() - left)
+        pages.setGeometry(left - theme.SMALL, SIDE - theme.LARGE, wide, theme.LARGE + theme.SMALL)
         pages.clicked.connect(choose)
 
 
