@@ -18,6 +18,7 @@ from ui.theme import LIGHT, Theme
 _WIDTH: Final = 520  # logical pixels
 _BARS: Final = 24
 _TAIL: Final = 280  # characters of the answer that are shown
+_FRAME: Final = 16  # ms between two layouts of the answer
 _STAYS: Final = 6000  # ms after the last word
 _QUIET, _LOUD = -60.0, -12.0  # dBFS: no bar, and a full one
 
@@ -114,6 +115,10 @@ class Pill(QWidget):
         column.addWidget(self._question)
         column.addWidget(self._answer)
         column.addWidget(self.cards)
+        self._due = QTimer(self)  # words come faster than anybody sees
+        self._due.setSingleShot(True)
+        self._due.setInterval(_FRAME)
+        self._due.timeout.connect(self._show_texts)
         self._hide = QTimer(self)
         self._hide.setSingleShot(True)
         self._hide.setInterval(_STAYS)
@@ -165,7 +170,8 @@ class Pill(QWidget):
         self._said += text
         if len(self._said) > 4 * _TAIL:
             self._said = self._said[-2 * _TAIL :]
-        self._show_texts()
+        if not self._due.isActive():
+            self._due.start()
 
     def show_note(self, text: str) -> None:
         """A problem, or what a tool is to do."""
