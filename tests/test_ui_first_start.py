@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from command import ROOT
 from PySide6.QtWidgets import QApplication, QLabel
 from real_window import desktop, load_nano, wait_until
@@ -25,7 +26,7 @@ def texts(page: FirstStart) -> str:
 
 
 def test_it_is_seen_once_and_says_what_nano_cannot_do(
-    qt: QApplication, screen: VirtualScreen, tmp_path: Path
+    qt: QApplication, screen: VirtualScreen, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     file = SettingsFile(tmp_path / "config" / "settings.json")
     file.change(START)
@@ -51,11 +52,14 @@ def test_it_is_seen_once_and_says_what_nano_cannot_do(
         screen.xdotool("key", "space")
         wait_until(one.window.composer.text.hasFocus)
         wait_until(lambda: file.load().settings.interface.welcomed)
+        file.change({"hotkeys.talk": "Ctrl+Alt+L"})  # the page is gone: nobody minds
+        wait_until(lambda: one.settings.hotkeys.talk == "Ctrl+Alt+L")
         assert not file.load().settings.privacy.preroll
     with desktop(qt, tmp_path / "data", file.load().settings, file) as one:
         one.greet(file.load())
         assert one.window.findChild(FirstStart) is None
         assert one.window.composer.isVisible()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_who_asks_at_once_sees_the_answer(qt: QApplication, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from ui.preferences_hotkeys import HotkeysPage
 from ui.preferences_look import LookPage
 from ui.preferences_model import ModelPage
 from ui.preferences_privacy import PrivacyPage
+from ui.preferences_sound import SoundPage
 from ui.preferences_tools import ToolsPage
 from ui.question import Question
 
@@ -66,7 +67,7 @@ def kept(file: SettingsFile, key: str) -> Any:
 
 
 def test_language_theme_and_letters_change_in_place(
-    qt: QApplication, screen: VirtualScreen, tmp_path: Path
+    qt: QApplication, screen: VirtualScreen, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with opened(qt, tmp_path) as (one, file):
         one.window.composer.text.setPlainText("half a question")
@@ -96,6 +97,13 @@ def test_language_theme_and_letters_change_in_place(
         wait_until(lambda: one.window.side.search.placeholderText() == "Search")
         assert one.window.header.model.text() == "nano is ready"
         assert one.tray.menu.actions()[0].text() == "Open Aside"
+        one.preferences.list.setCurrentRow(0)  # devices are being listed when the page goes
+        file.change({"interface.language": "zh"})
+        wait_until(lambda: one.preferences.windowTitle() == "设置")
+        page = one.preferences.pages[0]
+        assert isinstance(page, SoundPage)
+        wait_until(lambda: page.voice.count() > 10)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_what_the_command_line_changes_arrives(qt: QApplication, tmp_path: Path) -> None:

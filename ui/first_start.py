@@ -14,7 +14,7 @@ from models import package
 from models.package import PackageInfo
 from ui import hotkeys, icons, theme
 from ui.choices import Choices
-from ui.form import Page, button, label
+from ui.form import Page, alive, button, label
 from ui.gate import Gate
 from ui.nano_words import spoken
 from ui.sound_check import LevelTest, SampleButton
@@ -122,8 +122,8 @@ class FirstStart(QWidget):
         column.addWidget(page, 1)
         column.addWidget(foot)
         self._show_keys(choices.now)
-        choices.changed.connect(lambda now, _: self._show_keys(now))
-        gate.run(lambda: package.check(package.embedded()), self._describe)
+        choices.changed.connect(self._show_keys)
+        gate.run(lambda: package.check(package.embedded()), alive(self, self._describe))
 
     def leave(self) -> None:
         """No microphone stays open, no voice goes on."""
@@ -137,7 +137,7 @@ class FirstStart(QWidget):
         for way in self._ways:
             way.set_theme(colours)
 
-    def _show_keys(self, now: Settings) -> None:
+    def _show_keys(self, now: Settings, _before: Settings | None = None) -> None:
         talk, screen = (
             keys.replace("+", " + ") if hotkeys.available() else ""
             for keys in (now.hotkeys.talk, now.hotkeys.screen)

@@ -7,8 +7,9 @@ says why below and shows the old value again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+import shiboken6
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import (
     QFrame,
@@ -29,9 +30,21 @@ from ui.choices import Choices
 from ui.controls import Picker, Segments, Switch
 from ui.theme import LIGHT, Theme
 
+T = TypeVar("T")
+
 _WIDEST: Final = 680  # logical pixels of a card
 _NAME: Final = 150  # of what a fact is called
 _LOWEST: Final = 56  # of a row
+
+
+def alive(widget: QWidget, act: Callable[[T], Any]) -> Callable[[T], None]:
+    """For results that may come when the page is gone: then nothing happens."""
+
+    def go(result: T) -> None:
+        if shiboken6.isValid(widget):
+            act(result)
+
+    return go
 
 
 def label(text: str = "", kind: str = "") -> QLabel:
@@ -218,7 +231,7 @@ class Page(QScrollArea):
         def keep(value: Any) -> None:
             row.fail("")
             if value != self.choices.now.get(key):
-                self.choices.change({key: value}, refused)
+                self.choices.change({key: value}, alive(self, refused))
 
         def refused(error: AsideError) -> None:
             row.fail(error)

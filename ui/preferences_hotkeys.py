@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QApplication, QHBoxLayout, QLabel, QWidget
 from assistant.settings import KINDS
 from ui import hotkeys, theme
 from ui.choices import Choices
-from ui.form import Page, Row, button, label
+from ui.form import Page, Row, alive, button, label
 from ui.gate import Gate
 from ui.key_field import KeyField
 
@@ -85,7 +85,7 @@ class HotkeysPage(Page):
         if keys in ours:
             keep(keys)  # which refuses it with the name of the one that has it
         else:
-            self._gate.run(lambda: hotkeys.is_free(keys), found, row.fail)
+            self._gate.run(lambda: hotkeys.is_free(keys), alive(self, found), alive(self, row.fail))
 
 
 def command_row(command: str) -> QWidget:

@@ -16,7 +16,7 @@ from models.errors import AsideError
 from models.package import PackageInfo
 from ui.choices import Choices
 from ui.controls import Picker
-from ui.form import Page, button
+from ui.form import Page, alive, button
 from ui.gate import Gate
 from ui.model_state import ModelState
 from ui.nano_words import spoken
@@ -88,7 +88,8 @@ class ModelPage(Page):
 
     def arrive(self) -> None:
         """Look for packages."""
-        self._gate.run(self._find, self._found, self.rows["model.package"].fail)
+        failed = alive(self, self.rows["model.package"].fail)
+        self._gate.run(self._find, alive(self, self._found), failed)
 
     def set_theme(self, colours: Theme) -> None:
         """Colours of what draws itself."""
@@ -188,5 +189,5 @@ class ModelPage(Page):
         self._gate.run(
             lambda: package.check(packages.find_package(name)),
             lambda _: self.choices.change({"model.package": name, "model.adapter": ""}, refused),
-            refused,
+            alive(self, refused),
         )

@@ -24,7 +24,7 @@ from assistant.usage import Use
 from ui import theme
 from ui.archive import Archive
 from ui.choices import Choices
-from ui.form import Page, button, label
+from ui.form import Page, alive, button, label
 from ui.gate import Gate
 
 _MOST: Final = 300  # uses that are listed
@@ -111,14 +111,18 @@ class PrivacyPage(Page):
 
     def arrive(self) -> None:
         """Look at the disk and at the log."""
-        self._gate.run(lambda: storage.places(self._folder, self.choices.file.path), self._show_places)
-        self._gate.run(lambda: list(usage.read(self._folder / usage.FILE)), self._show_uses)
+        self._gate.run(
+            lambda: storage.places(self._folder, self.choices.file.path), alive(self, self._show_places)
+        )
+        self._gate.run(lambda: list(usage.read(self._folder / usage.FILE)), alive(self, self._show_uses))
 
     def wipe(self) -> None:
         """Delete what is kept, without asking again."""
         self.wipe_row.fail("")
         self._archive.wipe(
-            lambda _: self._gate.run(self._forget, lambda _: self._wiped(), self.wipe_row.fail)
+            lambda _: self._gate.run(
+                self._forget, alive(self, lambda _: self._wiped()), alive(self, self.wipe_row.fail)
+            )
         )
 
     def _forget(self) -> None:

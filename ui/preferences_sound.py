@@ -9,7 +9,7 @@ from assistant.voice import audio_devices, sound_check
 from assistant.voice.microphone import BlockSource
 from ui.choices import Choices
 from ui.controls import Picker
-from ui.form import Page, button
+from ui.form import Page, alive, button
 from ui.gate import Gate
 from ui.sound_check import LevelTest, SampleButton
 from ui.theme import Theme
@@ -89,7 +89,8 @@ class SoundPage(Page):
         self.test.stop()
         self.sample.stop()
         self.refresh.setEnabled(False)
-        self._gate.run(self._renew, lambda _: self._looked(), lambda _: self._looked())
+        looked = alive(self, lambda _: self._looked())
+        self._gate.run(self._renew, looked, looked)
 
     def _looked(self) -> None:
         self.refresh.setEnabled(True)
@@ -103,7 +104,8 @@ class SoundPage(Page):
             (self.speaker, "sound.speaker", lambda: audio_devices.names("output")),
             (self.voice, "sound.voice", lambda: sound_check.voices(cancel)),
         ):
-            self._gate.run(find, self._offer(picker, key), self.rows[key].fail)
+            failed = alive(self, self.rows[key].fail)
+            self._gate.run(find, alive(self, self._offer(picker, key)), failed)
 
     def _offer(self, picker: Picker, key: str) -> Callable[[Sequence[str]], None]:
         def offer(names: Sequence[str]) -> None:
