@@ -160,6 +160,16 @@ def test_a_card_shows_a_hostile_sentence_as_text(qt: QApplication) -> None:
     cards.deleteLater()
 
 
+def test_a_card_asks_in_the_language_of_the_window(qt: QApplication, tmp_path: Path) -> None:
+    chinese = replace(LIGHT, interface=replace(LIGHT.interface, language="zh"))
+    with desktop(qt, tmp_path, chinese) as one:
+        cards = one.window.cards
+        cards.tell(Asks(1, "add_note", "Write {time}", 60.0, lambda _: None, {"text": "{time} 7"}))
+        assert cards.shown[0].accessibleName() == "写入你的笔记：“{time} 7”"
+        cards.tell(Asks(1, "set_light", "Switch on the light.", 60.0, lambda _: None, {"room": "x"}))
+        assert cards.shown[0].accessibleName() == "Switch on the light."
+
+
 def due(folder: Path, late: float) -> None:
     now = Now.read()
     (folder / "tools").mkdir(parents=True)

@@ -7,11 +7,12 @@ it appeared, a click that was on its way somewhere else doesn't count.
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable
 from typing import Final
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import QCoreApplication, Qt, QTimer, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from assistant.turn import State
@@ -80,7 +81,7 @@ class Request(Card):
     """Asks whether a tool may do what it is about to do."""
 
     def __init__(self, asks: Asks, colours: Theme) -> None:
-        super().__init__(_ICONS.get(asks.name, "aside"), asks.intent, colours)
+        super().__init__(_ICONS.get(asks.name, "aside"), self._intent(asks), colours)
         self.turn = asks.turn
         self._until = time.monotonic() + asks.patience
         self.deny = self.add_button(self.tr("Don't allow"), lambda: asks.answer(False), "plain")
@@ -91,6 +92,26 @@ class Request(Card):
         self._timer.timeout.connect(self._show_left)
         self._timer.start(1000)
         self._show_left()
+
+    @staticmethod
+    def _intent(asks: Asks) -> str:
+        """What will happen, in the language of the window where there are words for it."""
+        say = QCoreApplication.translate
+        known = {
+            "set_timer": (
+                "Start a timer of {minutes} min.",
+                say("Request", "Start a timer of {minutes} min."),
+            ),
+            "set_alarm": ("Set an alarm for {time}.", say("Request", "Set an alarm for {time}.")),
+            "add_note": (
+                "Write into your notes: “{text}”",
+                say("Request", "Write into your notes: “{text}”"),
+            ),
+        }
+        english, text = known.get(asks.name, ("", ""))
+        if text == english:
+            return asks.intent
+        return re.sub(r"{(\w+)}", lambda found: str(asks.arguments.get(found[1], "?")), text)
 
     def _show_left(self) -> None:
         left = max(0, math.ceil(self._until - time.monotonic()))

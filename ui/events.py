@@ -53,8 +53,8 @@ class Wrote:
 class Asks:
     """The model wants to call a tool that has an effect: may it?
 
-    ``intent`` is made of checked arguments alone. Give ``answer`` a yes or a no within ``patience`` seconds;
-    then, or when the person answered or stopped the turn, comes `Called`.
+    ``intent`` is made of checked ``arguments`` alone. Give ``answer`` a yes or a no within ``patience``
+    seconds; then, or when the person answered or stopped the turn, comes `Called`.
     """
 
     turn: int
@@ -62,6 +62,7 @@ class Asks:
     intent: str
     patience: float
     answer: Callable[[bool], None] = field(repr=False)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

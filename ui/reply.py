@@ -31,7 +31,7 @@ def reply(
     options = GenerateOptions(max_tokens=LONGEST)
 
     def ask(call: Call, intent: str, yes: Callable[[bool], None]) -> None:
-        tell(Asks(turn, call.name, intent, kit.policy.patience or 0.0, yes))
+        tell(Asks(turn, call.name, intent, kit.policy.patience or 0.0, yes, call.arguments))
 
     for event in answer(session, kit.toolbox, ask, kit.policy, options=options, cancel=cancel):
         if first is None and not isinstance(event, Progress):
