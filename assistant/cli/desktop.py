@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, cast
 
-from assistant import instance, packages
+from assistant import instance, menu, packages
 from assistant.cli import options
 from models.errors import DeviceError
 
@@ -47,8 +47,12 @@ def desktop(arguments: Sequence[str]) -> int:
     )
     words.add_argument("--model", metavar="PATH", help="a model package in place of the one in the settings")
     words.add_argument("--hidden", action="store_true", help="start in the tray, as at login")
+    words.add_argument("--install", action="store_true", help="put Aside into the desktop's menu, and end")
     words.add_argument("--trace", type=Path, metavar="FILE", help=argparse.SUPPRESS)  # for `aside bench`
     given = words.parse_args(list(arguments))
+    if given.install:
+        print(*menu.install(), sep="\n")
+        return 0
     need_display()
     place = instance.claim()
     while place is None:
