@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import subprocess
@@ -393,6 +394,7 @@ def test_killed_in_mid_answer_it_has_what_was_written(
             time.sleep(0.02)
         return found
 
+    engine: list[psutil.Process] = []
     command = [sys.executable, "-m", "assistant", "desktop", "--model", str(small_model)]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
         try:
@@ -406,7 +408,7 @@ def test_killed_in_mid_answer_it_has_what_was_written(
 
             eventually(asked)
             eventually(lambda: len(turns()) == 2 and turns()[1].state != "open")
-            engine = psutil.Process(process.pid).children(recursive=True)
+            engine += psutil.Process(process.pid).children(recursive=True)
             for child in engine:
                 child.suspend()
             screen.xdotool("type", "--delay", 5, "a b c d e f")
@@ -425,6 +427,9 @@ def test_killed_in_mid_answer_it_has_what_was_written(
             eventually(written)
         finally:
             process.kill()
+            for child in engine:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.resume()
     reply = turns()[-1]
     assert reply.state == "failed"
     assert reply.text
