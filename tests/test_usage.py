@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
-from command import Aside
+from command import ROOT, Aside
+from virtual_audio import VirtualAudio
 
 from assistant import usage
 from assistant.usage import Kind, Usage
@@ -50,3 +54,47 @@ def test_the_command_shows_the_log(aside: Aside) -> None:
     assert "camera" in shown
     assert "\x1b" not in shown
     assert '"kind": "camera"' in aside("usage", "--json").out
+
+
+_CHILD = """
+from assistant.usage import Usage
+from assistant.voice.microphone import Microphone
+usage = Usage()
+def tell():
+    print(*usage.now, flush=True)
+    input()
+tell()
+with Microphone(usage=usage):
+    tell()
+tell()
+"""
+
+
+def test_the_lamp_of_the_microphone_is_its_open_handle(audio_server: VirtualAudio) -> None:
+    """The sound server is asked who records."""
+    environment = os.environ | audio_server.environment | {"PYTHONPATH": str(ROOT)}
+    child = subprocess.Popen(
+        [sys.executable, "-c", _CHILD],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        for lit in ("", "microphone", ""):
+            assert child.stdout.readline().strip() == lit
+            listed = subprocess.run(
+                ["pactl", "list", "short", "source-outputs"],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+            programs = [line for line in listed.splitlines() if "module-" not in line]
+            assert bool(programs) == bool(lit), listed
+            child.stdin.write("\n")
+            child.stdin.flush()
+        assert child.wait(30) == 0
