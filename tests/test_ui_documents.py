@@ -108,3 +108,14 @@ def test_what_is_spoken_is_asked_about_the_document(qt: QApplication, tmp_path: 
         waiting = one.conductor.companions()
         assert waiting.documents[0].name == "notes.md"
         assert one.window.composer.question().empty
+
+
+def test_a_question_takes_eight_files_and_says_so(qt: QApplication, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{n}.txt" for n in range(9)]
+    for path in paths:
+        path.write_text("words")
+    with desktop(qt, tmp_path / "data") as one:
+        drop(one, *paths)
+        wait_until(lambda: "one too many" in one.window.banner.text)
+        wait_until(lambda: not one.window.composer._opening)
+        assert len(one.window.composer.question().documents) == 8
