@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import onnxruntime as ort
@@ -15,10 +16,14 @@ from assistant.engine.protocol import Clip, EngineSettings, Picture
 from assistant.engine.runtime import Feeds, Port, Runner, open_graph
 from assistant.engine.timeline import Media
 from models.errors import EngineError
-from models.frontend import ClipInputs, FrontEnd, PictureInputs
+from models.frontend import FRAMES_PER_TOKEN, ClipInputs, FrontEnd, PictureInputs
 from models.package import PackageInfo
 
 Features = NDArray[np.float32]
+
+WINDOW: Final = 500
+"""Tokens (40 s) that the speech encoder sees at once."""
+_CONTEXT: Final = "audio_context"
 
 # The projection of sound that goes with each adapter mode, as a mode that stands for it: with a picture in
 # the conversation, clips go through the vision projection.
@@ -91,25 +96,76 @@ class Encoders:
         inputs = self._inputs(segment)
         return Media(segment, key, inputs.tokens, inputs)
 
-    def features(self, media: Media, mode: int, runner: Runner) -> Features:
-        """Features [tokens, hidden] under an adapter mode. Raises Cancelled or EngineError."""
+    def steps(self, media: Media) -> int:
+        """How many parts the encoder takes one after the other: the windows of a recording, else one."""
+        if isinstance(media.segment, Picture) or media.tokens <= WINDOW or not self._takes_windows():
+            return 1
+        return -(-media.tokens // WINDOW)
+
+    def encode(self, media: Media, mode: int, runner: Runner) -> Generator[None, None, Features]:
+        """Features [tokens, hidden] under an adapter mode; yields between two of `steps`.
+
+        What is done is kept, also when the rest is stopped. Raises Cancelled or EngineError.
+        """
         key = self._key(media.segment, media.key, mode)
         found = self.cache.get(key)
         if found is None:
             inputs = media.inputs or self._inputs(media.segment)
+            steps = self.steps(media)
             if isinstance(inputs, PictureInputs):
-                found = self._see(inputs, runner)
+                found = self._kept(key, media.tokens, lambda: self._see(inputs, runner))
+            elif steps == 1:
+                found = self._kept(key, media.tokens, lambda: self._hear(inputs, mode, runner))
             else:
-                found = self._hear(inputs, mode, runner)
-            if found.shape != (media.tokens, self._package.hidden_size):
+                parts: list[Features] = []
+                for number in range(steps):
+                    if number:
+                        yield
+                    parts.append(self._window(inputs, number, mode, runner))
+                found = np.concatenate(parts)
+        media.inputs = None
+        return found
+
+    def prepare_windows(self, clip: Clip, mode: int, runner: Runner) -> Iterator[tuple[int, int]]:
+        """Encode the whole windows that a recording has so far; a longer one that begins alike takes them.
+
+        Yields how many are done, and of how many. Raises Cancelled, EngineError or MediaError.
+        """
+        inputs = self._front_end.clip(clip.samples, clip.rate)
+        whole = inputs.audio_embeds.shape[1] // (WINDOW * FRAMES_PER_TOKEN)
+        for number in range(whole if self._takes_windows() else 0):
+            self._window(inputs, number, mode, runner)
+            yield number + 1, whole
+
+    def _window(self, inputs: ClipInputs, number: int, mode: int, runner: Runner) -> Features:
+        """The features of one window of a recording, kept by what is in it."""
+        first = number * WINDOW * FRAMES_PER_TOKEN
+        context = min(first, FRAMES_PER_TOKEN)  # the convolutions look back over the cut
+        frames = inputs.audio_embeds[:, first - context : first + WINDOW * FRAMES_PER_TOKEN]
+        tokens = min(WINDOW, inputs.tokens - number * WINDOW)
+        part = ClipInputs(frames, np.ones(frames.shape[:2], np.bool_), np.array([tokens], np.int64), tokens)
+        content = hashlib.sha256(np.ascontiguousarray(frames).data).hexdigest()
+        key = f"window {context} {content} {_PROJECTION[mode]}"
+        return self._kept(key, tokens, lambda: self._hear(part, mode, runner, context))
+
+    def _kept(self, key: str, tokens: int, run: Callable[[], Features]) -> Features:
+        """What is kept under ``key``, else what ``run`` gives."""
+        found = self.cache.get(key)
+        if found is None:
+            found = run()
+            if found.shape != (tokens, self._package.hidden_size):
                 raise EngineError(
-                    f"An encoder gave {found.shape[0]} rows for {media.tokens} tokens.",
+                    f"An encoder gave {found.shape[0]} rows for {tokens} tokens.",
                     "The model package doesn't fit together: build or fetch it again.",
                 )
             self.runs += 1
             self.cache.put(key, found)
-        media.inputs = None
         return found
+
+    def _takes_windows(self) -> bool:
+        """Tell whether the speech graph can be given a part of a recording; older packages' can't."""
+        inputs = self._graph("speech").get_overridable_initializers()
+        return _CONTEXT in {value.name for value in inputs}
 
     def _see(self, inputs: PictureInputs, runner: Runner) -> Features:
         feeds: Feeds = {
@@ -119,13 +175,15 @@ class Encoders:
         }
         return runner.encode(self._graph("vision"), feeds)
 
-    def _hear(self, inputs: ClipInputs, mode: int, runner: Runner) -> Features:
-        feeds: Feeds = {
+    def _hear(self, inputs: ClipInputs, mode: int, runner: Runner, context: int = 0) -> Features:
+        feeds: dict[str, NDArray[Any]] = {
             "audio_embeds": inputs.audio_embeds,
             "audio_attention_mask": inputs.audio_attention_mask,
             "audio_sizes": inputs.audio_sizes,
             "audio_projection_mode": np.array([_PROJECTION[mode]], np.int64),
         }
+        if context:
+            feeds[_CONTEXT] = np.array([context], np.int64)
         return runner.encode(self._graph("speech"), feeds)
 
     def _inputs(self, segment: Picture | Clip) -> PictureInputs | ClipInputs:

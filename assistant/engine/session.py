@@ -8,6 +8,7 @@ results that are kept as well. The keys and values before the change wait, in ca
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import defaultdict
@@ -181,6 +182,26 @@ class LocalSession:
                 pass
         yield Finished(reason, ledger.closed())
 
+    def prepare(self, clip: Clip, cancel: threading.Event | None = None) -> Generator[Event, None, None]:
+        """Encode the whole windows (40 s) of a recording that is still being made: Progress, then Finished.
+
+        The conversation stays as it is. A longer recording that begins with the same samples, at 16 kHz,
+        finds them done. Nothing happens with packages whose speech graph takes no windows. Raises MediaError.
+        """
+        self._end_reply()
+        self._open = self._prepare(clip, cancel)
+        yield from self._open
+
+    def _prepare(self, clip: Clip, cancel: threading.Event | None) -> Generator[Event, None, None]:
+        mode = 3 if self._timeline.mode in (1, 3) else 2
+        reason: Reason = "cancelled"
+        ledger = _Ledger(defaultdict(float))
+        with Runner(cancel) as runner, contextlib.suppress(Cancelled), self._timed("speech", ledger):
+            for done, total in self._encoders.prepare_windows(clip, mode, runner):
+                yield Progress("speech", done, total)
+            reason = "stop"
+        yield Finished(reason, ledger.closed())
+
     def mark(self) -> int:
         """The present place in the conversation."""
         return len(self._timeline.pieces)
@@ -281,13 +302,20 @@ class LocalSession:
                 if (piece.key, work.mode) in waiting:
                     piece.inputs = None  # the same content is encoded once
                 waiting.setdefault((piece.key, work.mode), piece)
-        for done, (key, media) in enumerate(waiting.items()):
+        done, total = 0, sum(self._encoders.steps(media) for media in waiting.values())
+        for key, media in waiting.items():
             stage: Stage = "vision" if isinstance(media.segment, Picture) else "speech"
-            yield Progress(stage, done, len(waiting))
-            with self._timed(stage, work.ledger):
-                work.features[key] = self._encoders.features(media, work.mode, work.runner)
-            if done == len(waiting) - 1:
-                yield Progress(stage, done + 1, len(waiting))
+            steps = self._encoders.encode(media, work.mode, work.runner)
+            while key not in work.features:
+                yield Progress(stage, done, total)
+                with self._timed(stage, work.ledger):
+                    try:
+                        next(steps)
+                    except StopIteration as over:
+                        work.features[key] = over.value
+                done += 1
+        if waiting:
+            yield Progress(stage, total, total)
 
     def _embeddings(self, start: int, end: int, work: _Work) -> NDArray[np.float32]:
         """The embeddings [end - start, hidden] of the tokens ``start:end``."""

@@ -32,7 +32,9 @@ def write_speech(checkpoint: Tensors, directory: Path, precision: Precision = FP
     Inputs: ``audio_embeds`` f32 [clips, frames, 80] log-mel; ``audio_attention_mask`` bool [clips, frames],
     True for a clip's own frames, which come first; ``audio_sizes`` i64 [clips], tokens wanted of each clip;
     ``audio_projection_mode`` i64 [1], 0 or 2 for the projector of speech alone, 1 or 3 for that of speech
-    with pictures. Output: ``audio_features`` f32 [rows, hidden]: of each clip the first ``audio_sizes`` rows,
+    with pictures; ``audio_context`` i64 [1] (0 by default), how many frames at the beginning of each clip
+    are not of it but come before: with 8 of them, a clip cut between two windows gives the rows that it gives
+    whole. Output: ``audio_features`` f32 [rows, hidden]: of each clip the first ``audio_sizes`` rows,
     of the ``ceil(frames / 8)`` that it has.
 
     Raises CheckpointError when the encoder's sizes can't be expressed or a tensor is missing.
@@ -44,7 +46,8 @@ def write_speech(checkpoint: Tensors, directory: Path, precision: Precision = FP
         mask = g.input("audio_attention_mask", np.bool_, ["clips", "frames"])
         sizes = g.input("audio_sizes", np.int64, ["clips"])
         mode = g.input("audio_projection_mode", np.int64, [1])
-        encoded = _Encoder(g, audio, precision).rows(frames, mask, sizes)
+        context = g.input("audio_context", np.int64, [1], default=[0])
+        encoded = _Encoder(g, audio, precision).rows(frames, mask, sizes, context)
 
         def project(name: str) -> list[str]:
             x = g.linear(encoded, f"{AUDIO}.up_proj_for_{name}", precision, bias=True)
@@ -78,7 +81,7 @@ class _Encoder:
     audio: AudioConfig
     precision: Precision
 
-    def rows(self, frames: str, mask: str, sizes: str) -> str:
+    def rows(self, frames: str, mask: str, sizes: str, context: str) -> str:
         """Rows of all clips before the projection: [rows, width]."""
         g = self.g
         factor = self.audio.time_reduction
@@ -96,6 +99,7 @@ class _Encoder:
         def window(clip: str, length: str, number: str) -> str:
             """Tokens of window ``number`` (i64 scalar) of a clip [frames, mels] of ``length`` frames."""
             start = g.node("Mul", [g.reshape(number, 1), g.const([WINDOW * factor])])
+            start = g.node("Add", [start, context])
             end = g.node("Min", [g.node("Add", [start, g.const([WINDOW * factor])]), length])
             # one token more in front gives the convolutions what they see of the window before; it is dropped
             before = g.node("Min", [start, g.const([factor])])
@@ -111,7 +115,8 @@ class _Encoder:
             clip = g.node("Gather", [frames, iteration])
             length = g.reshape(g.node("Gather", [lengths, iteration]), 1)
             span = WINDOW * factor
-            windows = g.node("Div", [g.node("Add", [length, g.const([span - 1])]), g.const([span])])
+            own = g.node("Sub", [length, context])
+            windows = g.node("Div", [g.node("Add", [own, g.const([span - 1])]), g.const([span])])
 
             def append(number: str, rows: list[str]) -> tuple[list[str], list[str]]:
                 return [g.node("Concat", [rows[0], window(clip, length, number)], axis=0)], []
