@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from test_voice_devices import finished, line, program
 from virtual_audio import VirtualAudio, espeak, similarity, virtual_audio
 
@@ -173,13 +174,15 @@ def test_with_a_loudspeaker_only_the_person_interrupts(audio_server: VirtualAudi
         Path(sys.argv[2]).write_bytes(sound.wav(heard))
     """
     with audio_server.loudspeaker():
-        for attempt in range(3):
+        for _ in range(3):
             process = program(audio_server, code, tmp_path / "spoken.wav", tmp_path / "heard.wav")
             false = line(process)
             with audio_server.spoken_into_microphone(tmp_path / "said.wav"):
                 _, err = process.communicate(timeout=60)
-            if attempt == 2 or "underrun" not in err:  # a machine that is too busy to play without gaps
+            if "underrun" not in err or (false == "False" and process.returncode == 0):
                 break
+        else:
+            pytest.skip("this machine is too busy to play without gaps")
     assert false == "False"
     assert process.returncode == 0, err
     heard = load(tmp_path / "heard.wav").samples
