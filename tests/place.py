@@ -91,6 +91,8 @@ class Place:
         return found.stdout.split()
 
     def turns(self) -> list[Turn]:
+        if not (self.folder / "data/aside/history").is_dir():
+            return []
         with History(self.folder / "data/aside/history") as history:
             return [turn for one in history.conversations() for turn in history.turns(one.id)]
 

@@ -103,6 +103,7 @@ def test_killed_it_leaves_nobody_and_starts_again(talkative: Place) -> None:
         children = family(process)
         talkative.ask("go on")
         eventually(lambda: talkative.told("phase", phase="speaking"))
+        eventually(talkative.turns)  # what is kept by now stays
         process.kill()
         process.wait(10)
         eventually(lambda: gone(children), 10.0)
