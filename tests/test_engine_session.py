@@ -244,3 +244,19 @@ def test_whatever_happens_the_reply_is_that_of_a_fresh_session(crossing: Path, s
             said += new
             marks.append(len(said))
             assert session.mark() == len(said)
+
+
+@pytest.mark.parametrize("media", [[], [clip(5, 0.5)]])
+def test_the_fiftieth_turn_costs_what_the_second_does(small_model: Path, media: list[prompt.Part]) -> None:
+    """For the same new input, in tokens that go through the model: what came before is never taken again."""
+    cost = []
+    with LocalSession(small_model, ONE_THREAD) as session:
+        session.append(*prompt.system())
+        for _ in range(50):
+            session.append(*question(*media, "and now?"))
+            _, spent = reply(session, replace(GREEDY, max_tokens=3))
+            cost.append(spent.prefilled + spent.recomputed)
+            assert spent.reused + cost[-1] + spent.generated == session._timeline.length
+            session.append(*prompt.end())
+        assert len(set(cost[1:])) == 1
+        assert session._encoders.runs == len(media), "the same clip is encoded once"
