@@ -18,7 +18,8 @@ from virtual_screen import VirtualScreen, virtual_screen
 
 from assistant.settings import Interface, Privacy, Settings, SettingsFile
 from models import package
-from ui import app, brain
+from ui import app
+from ui.work import brain
 
 LIGHT = Settings(interface=Interface(language="en", theme="light"), privacy=Privacy(preroll=False))
 

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QWidget
 
 from assistant.usage import Usage
 from ui import app
-from ui.screen import Screens
+from ui.outside.screen import Screens
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from real_window import LIGHT, wait_until
 from assistant import usage
 from assistant.settings import Privacy
 from ui import app
-from ui.preferences_sound import SoundPage
+from ui.settings.sound import SoundPage
 
 
 def tell(step: str) -> None:

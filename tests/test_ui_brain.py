@@ -20,9 +20,9 @@ from virtual_audio import espeak
 from assistant.engine.process import Patience
 from assistant.media import sound
 from models import package
-from ui import brain
-from ui.brain import Brain
-from ui.question import Question
+from ui.work import brain
+from ui.work.brain import Brain
+from ui.work.question import Question
 
 QUESTION = "what colour is the circle"
 

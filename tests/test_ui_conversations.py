@@ -28,12 +28,12 @@ from virtual_screen import VirtualScreen
 from assistant.history.records import NewMedia, NewTurn, ToolCall, Turn
 from assistant.history.store import History
 from assistant.settings import Privacy, Settings
-from ui import brain
 from ui.app import Desktop
-from ui.message_bar import Act
-from ui.question import Question
-from ui.sheet import Message
-from ui.side import PAGE
+from ui.conversation.message_bar import Act
+from ui.conversation.sheet import Message
+from ui.window.side import PAGE
+from ui.work import brain
+from ui.work.question import Question
 
 ROOT: Final = Path(__file__).parent.parent
 LONG: Final = 500  # turns

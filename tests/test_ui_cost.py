@@ -10,10 +10,10 @@ from PySide6.QtWidgets import QApplication
 from real_window import desktop, load_nano, wait_until
 
 from assistant.timing import Times
-from ui.notes import steps
-from ui.question import Question
-from ui.sheet import NOTE, Message, kind_of
-from ui.window import Window
+from ui.conversation.notes import steps
+from ui.conversation.sheet import NOTE, Message, kind_of
+from ui.window.main import Window
+from ui.work.question import Question
 
 
 def notes(window: Window) -> list[QTextBlock]:

@@ -16,8 +16,8 @@ from assistant.engine.protocol import Picture
 from assistant.settings import Tools
 from assistant.turn import Phase
 from ui.app import Desktop
-from ui.thumbnail import Pending
-from ui.thumbs import kept_question
+from ui.conversation.thumbs import kept_question
+from ui.window.thumbnail import Pending
 
 
 def drop(one: Desktop, *paths: Path) -> None:

@@ -14,9 +14,9 @@ from virtual_screen import VirtualScreen
 
 from assistant.settings import SettingsFile
 from models import package
-from ui.first_start import FirstStart
-from ui.preferences_model import ModelPage
-from ui.question import Question
+from ui.settings.model import ModelPage
+from ui.window.first_start import FirstStart
+from ui.work.question import Question
 
 START = {"interface.language": "en", "interface.theme": "light"}
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from virtual_screen import VirtualScreen, virtual_screen
 
 from models.errors import DeviceError
-from ui.hotkeys import Hotkeys, Pressed, Presses, Released, available
+from ui.outside.hotkeys import Hotkeys, Pressed, Presses, Released, available
 
 KEYS = {"talk": "Ctrl+Alt+Space", "screen": "Ctrl+Alt+S"}
 

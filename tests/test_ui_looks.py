@@ -13,9 +13,9 @@ from PySide6.QtWidgets import QApplication
 from real_window import desktop
 
 from assistant.settings import Interface, Settings
-from ui import icons, theme
-from ui.theme import DARK, LIGHT, Theme
-from ui.translation import Translation
+from ui.look import icons, theme
+from ui.look.theme import DARK, LIGHT, Theme
+from ui.look.translation import Translation
 
 UI = Path(__file__).parent.parent / "ui"
 
@@ -23,7 +23,7 @@ UI = Path(__file__).parent.parent / "ui"
 def texts() -> set[str]:
     """Every text of the window that a person reads."""
     found: set[str] = set()
-    for path in UI.glob("*.py"):
+    for path in UI.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
                 name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
@@ -33,7 +33,7 @@ def texts() -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("file", sorted((UI / "languages").glob("*.json")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", sorted((UI / "look/languages").glob("*.json")), ids=lambda file: file.stem)
 def test_a_language_is_complete(file: Path) -> None:
     translated: dict[str, str] = json.loads(file.read_text("utf-8"))
     assert set(translated) == texts()

@@ -22,13 +22,13 @@ from virtual_screen import VirtualScreen
 from assistant.history.records import NewMedia, NewTurn
 from assistant.history.store import History
 from assistant.media.sound import RATE, Sound, load, wav
-from ui import brain
 from ui.app import Desktop
-from ui.message_bar import Act
-from ui.question import Question
-from ui.sheet import Message
-from ui.talk import heard_length
-from ui.transcript import Past, Transcript
+from ui.conversation.message_bar import Act
+from ui.conversation.sheet import Message
+from ui.conversation.talk import heard_length
+from ui.conversation.transcript import Past, Transcript
+from ui.work import brain
+from ui.work.question import Question
 
 
 def put(one: Desktop, question: Question) -> list[brain.BrainEvent]:

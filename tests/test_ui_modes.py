@@ -21,8 +21,8 @@ from assistant.turn import Phase
 from assistant.voice.dictation import dictate
 from assistant.voice.microphone import FileMicrophone
 from models.prompts import TRANSCRIBE, transcribe_and_translate, translate
-from ui import brain
 from ui.app import Desktop
+from ui.work import brain
 
 HELLO, TIMER = "hello", "set a timer for five minutes"
 

@@ -19,8 +19,8 @@ from virtual_screen import VirtualScreen
 
 from assistant.turn import Phase
 from models.errors import AsideError, Cancelled, DeviceError
-from ui import portal
-from ui.hotkeys import Pressed, Released
+from ui.outside import portal
+from ui.outside.hotkeys import Pressed, Released
 
 SERVICE = Path(__file__).parent / "portal_service.py"
 COLOUR = (10, 200, 30)

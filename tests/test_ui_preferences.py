@@ -27,18 +27,18 @@ from assistant.history.store import History
 from assistant.media import sound
 from assistant.settings import SettingsFile
 from assistant.tools.toolbox import Toolbox
-from ui import theme
 from ui.app import Desktop
-from ui.form import Page, Row
-from ui.hotkeys import Hotkeys
-from ui.preferences_camera import CameraPage
-from ui.preferences_hotkeys import HotkeysPage
-from ui.preferences_look import LookPage
-from ui.preferences_model import ModelPage
-from ui.preferences_privacy import PrivacyPage
-from ui.preferences_sound import SoundPage
-from ui.preferences_tools import ToolsPage
-from ui.question import Question
+from ui.look import theme
+from ui.look.form import Page, Row
+from ui.outside.hotkeys import Hotkeys
+from ui.settings.camera import CameraPage
+from ui.settings.hotkeys import HotkeysPage
+from ui.settings.look import LookPage
+from ui.settings.model import ModelPage
+from ui.settings.privacy import PrivacyPage
+from ui.settings.sound import SoundPage
+from ui.settings.tools import ToolsPage
+from ui.work.question import Question
 
 START = {"interface.language": "en", "interface.theme": "light"}
 

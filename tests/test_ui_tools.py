@@ -25,10 +25,10 @@ from assistant.tools.kit import kit
 from assistant.tools.schedule import Now, Schedule
 from assistant.turn import Phase
 from ui.app import Desktop
-from ui.cards import Cards, Request
-from ui.events import Asks, BrainEvent, Called
-from ui.question import Question
-from ui.reply import reply
+from ui.window.cards import Cards, Request
+from ui.work.events import Asks, BrainEvent, Called
+from ui.work.question import Question
+from ui.work.reply import reply
 
 TIMER = "set a timer for five minutes"
 DONE = "✓ The timer rings in 5 minutes."

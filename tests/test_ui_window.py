@@ -14,7 +14,7 @@ from virtual_screen import VirtualScreen
 
 from assistant.turn import Phase
 from ui.app import Desktop
-from ui.transcript import Transcript
+from ui.conversation.transcript import Transcript
 
 QUESTION = "what is seven times eight"
 

@@ -27,33 +27,35 @@ from assistant.usage import FILE, Kind, Usage
 from assistant.voice.speaker import Speaker
 from models.errors import AsideError, DeviceError, SettingsError
 from models.package import embedded
-from ui import icons, notes, portal, theme
-from ui.archive import Archive
-from ui.bell import Bell
-from ui.brain import BrainEvent, Called, Failed, Loaded, LoadFailed, Wrote
-from ui.choices import Choices
-from ui.conductor import Conductor
-from ui.first_start import FirstStart
-from ui.form import Page
+from ui.conversation import notes
+from ui.dev.trace import tracing
 from ui.gate import Gate
-from ui.hotkeys import Hotkeys, Pressed, Released, available
-from ui.model_state import ModelState
-from ui.pill import Pill
-from ui.preferences import Preferences
-from ui.preferences_camera import CameraPage
-from ui.preferences_hotkeys import HotkeysPage
-from ui.preferences_look import LookPage
-from ui.preferences_model import ModelPage
-from ui.preferences_privacy import PrivacyPage
-from ui.preferences_sound import SoundPage
-from ui.preferences_tools import ToolsPage
-from ui.question import Question
-from ui.screen import Screens
-from ui.theme import Theme, Type
-from ui.trace import tracing
-from ui.translation import Translation, retranslate
-from ui.tray import Tray
-from ui.window import Window
+from ui.look import icons, theme
+from ui.look.form import Page
+from ui.look.theme import Theme, Type
+from ui.look.translation import Translation, retranslate
+from ui.outside import portal
+from ui.outside.hotkeys import Hotkeys, Pressed, Released, available
+from ui.outside.pill import Pill
+from ui.outside.screen import Screens
+from ui.outside.tray import Tray
+from ui.settings.camera import CameraPage
+from ui.settings.choices import Choices
+from ui.settings.hotkeys import HotkeysPage
+from ui.settings.look import LookPage
+from ui.settings.model import ModelPage
+from ui.settings.privacy import PrivacyPage
+from ui.settings.sound import SoundPage
+from ui.settings.tools import ToolsPage
+from ui.settings.window import Preferences
+from ui.window.first_start import FirstStart
+from ui.window.main import Window
+from ui.window.model_state import ModelState
+from ui.work.archive import Archive
+from ui.work.bell import Bell
+from ui.work.brain import BrainEvent, Called, Failed, Loaded, LoadFailed, Wrote
+from ui.work.conductor import Conductor
+from ui.work.question import Question
 
 _NORMAL: Final = 11  # points: the scale of letters is 1
 
@@ -544,7 +546,7 @@ def run(
 ) -> int:
     """Show the window until the person ends it; returns the exit code.
 
-    ``package``, called ``name``, is in place of the one in the settings; ``trace`` is for `ui.trace`.
+    ``package``, called ``name``, is in place of the one in the settings; ``trace`` is for `ui.dev.trace`.
     """
     file = SettingsFile(default_path())
     loaded = file.load()

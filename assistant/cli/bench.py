@@ -65,7 +65,7 @@ def _desktop(given: argparse.Namespace) -> int:
 
 
 def _measured(given: argparse.Namespace) -> Report:
-    driver = importlib.import_module("ui.bench")
+    driver = importlib.import_module("ui.dev.bench")
     measure: Callable[..., Report] = driver.measure
     setting = driver.Setting(
         packages.find_package(given.model), Path(given.model).name, int(given.runs), given.virtual

@@ -23,7 +23,7 @@ def dev(arguments: Sequence[str]) -> int:
     options.add_model(shots)
     given = words.parse_args(list(arguments))
     need_display()
-    screenshots: Callable[..., list[Path]] = importlib.import_module("ui.gallery").screenshots
+    screenshots: Callable[..., list[Path]] = importlib.import_module("ui.dev.gallery").screenshots
     for path in screenshots(given.folder, packages.find_package(given.model), _PICTURE, given.language):
         print(path)
     return 0

@@ -1,0 +1,348 @@
+"""The conversation that is shown: keeps transcript, history and engine in step, and does what is asked of it.
+
+Exchanges are counted from 0; each has the number of its turn, which is negative if it was there before the
+conversation was opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtWidgets import QApplication
+
+from assistant.engine import prompt
+from assistant.engine.protocol import Segment
+from assistant.history.media import MediaFolder
+from assistant.history.records import Conversation, ToolCall, Turn
+from assistant.history.replay import replied
+from assistant.timing import Times
+from assistant.turn import Phase, State
+from models.errors import AsideError, ContextError
+from ui.conversation.message_bar import Act
+from ui.conversation.notes import call, cost, notes_of, steps
+from ui.conversation.sheet import Message
+from ui.conversation.thumbs import Thumb, kept_question, kept_segments, thumbs
+from ui.conversation.transcript import Past, Transcript
+from ui.gate import Gate
+from ui.look.nano_words import spoken
+from ui.work import brain
+from ui.work.archive import Archive, Kept, Opened
+from ui.work.brain import Answered, BrainEvent
+from ui.work.conductor import Conductor
+from ui.work.question import Question
+
+_CHUNK: Final = 3  # exchanges put into the transcript at once: between two chunks, the window answers
+
+
+@dataclass
+class Exchange:
+    """What is known of an exchange: its ``question`` if it was asked in this window, or what was kept."""
+
+    turn: int
+    question: Question | None = None
+    kept: Kept | None = None
+    words: str = ""
+    answer: list[str] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
+
+    def segments(self, media: MediaFolder) -> Sequence[Segment]:
+        """For the engine. Takes time."""
+        if self.question is None and self.kept is not None:
+            return kept_segments(self.kept, media)
+        parts = [] if self.question is None else self.question.parts  # of a dictation, its name
+        return [*prompt.user(*parts), *replied("".join(self.answer), self.calls)]
+
+
+class Talk(QObject):
+    """Belongs to the GUI thread."""
+
+    titled = Signal(object)
+    """The `Conversation` that is shown; None for one that has not begun or is not kept."""
+    begun = Signal()
+    """There is something to read."""
+    edited = Signal(object)
+    """A `Question` that the person wants to change, sending it replaces what follows; None: no longer."""
+    problem = Signal(AsideError)
+
+    def __init__(self, gate: Gate, conductor: Conductor, archive: Archive, transcript: Transcript) -> None:
+        super().__init__()
+        self._gate, self._conductor, self._archive = gate, conductor, archive
+        self._transcript = transcript
+        self.exchanges: list[Exchange] = []
+        self._replaced: int | None = None  # the exchange in whose place the next question comes
+        self._filling = 0  # which filling of the transcript is under way
+        self._target: tuple[int | None, str] = None, ""  # a turn of the history to show, and words in it
+        self._times: dict[int, Times] = {}  # of the turn that is being answered
+        self._costs: dict[int, tuple[Answered, str]] = {}  # of the turn that was, and its note
+        self._spoken = 0, 0  # a turn in which the answer of another is spoken again
+        self._played = 0, (0, 0)  # a turn in which a recording is played: that of a turn and a number
+        transcript.wanted.connect(self.do)
+        transcript.opened.connect(self.open_medium)
+        conductor.changed.connect(self._show_state)
+        conductor.asked.connect(self._asked)
+        conductor.interrupted.connect(self.set_heard)
+        conductor.understood.connect(self._understood)
+        conductor.told.connect(self._told)
+        conductor.timed.connect(self._timed)
+        self.show_picture: Callable[[bytes], object] = lambda _: None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was said yet."""
+        return not self.exchanges
+
+    def begin(self) -> None:
+        """A new conversation."""
+        self._conductor.stop()
+        self._conductor.brain.begin()
+        self._archive.begin()
+        self._clear()
+        self.titled.emit(None)
+
+    def open(self, number: int, turn: int | None = None, words: str = "") -> None:
+        """Go on with a conversation that was kept, and show where words were found, in a turn of it."""
+        self._conductor.stop()
+        self._archive.open(number, partial(self._opened, turn, words))
+
+    def stop_editing(self) -> None:
+        """The next question follows the last one, as usual."""
+        self._replaced = None
+        self.edited.emit(None)
+
+    def do(self, act: Act, message: Message) -> None:
+        """Carry out what a person wants with a message."""
+        place = self._place(message.turn)
+        if place is None:
+            return
+        one = self.exchanges[place]
+        match act:
+            case Act.COPY:
+                QApplication.clipboard().setText("".join(one.answer) if message.answer else one.words)
+            case Act.STOP:
+                self._conductor.stop()
+            case Act.SPEAK:
+                self._conductor.play("".join(one.answer))
+                self._spoken = self._conductor.state.turn, one.turn
+                self._show_state(self._conductor.state)
+            case Act.AGAIN:
+                self._with_question(one, partial(self._ask_again, one.turn))
+            case Act.EDIT:
+                self._with_question(one, partial(self._edit, one.turn))
+
+    def copy_answer(self) -> None:
+        """Put the last answer on the clipboard."""
+        if self.exchanges:
+            self.do(Act.COPY, Message(self.exchanges[-1].turn, True))
+
+    def copy_all(self) -> None:
+        """Put the whole conversation on the clipboard."""
+        parts = [f"{one.words}\n\n{''.join(one.answer)}".strip() for one in self.exchanges]
+        QApplication.clipboard().setText("\n\n".join(parts))
+
+    def open_medium(self, turn: int, number: int) -> None:
+        """Show a picture, play a recording, or stop it."""
+        place = self._place(turn)
+        if self._transcript.playing == (turn, number):
+            self._conductor.stop()
+        elif place is not None:
+            self._with_question(self.exchanges[place], partial(self._open_medium, turn, number))
+
+    # --- inside
+
+    def _clear(self) -> None:
+        self._filling += 1
+        self._target = None, ""
+        self.exchanges = []
+        self.stop_editing()
+        self._transcript.reset()
+
+    def _place(self, turn: int) -> int | None:
+        return next((place for place, one in enumerate(self.exchanges) if one.turn == turn), None)
+
+    def _with_question(self, one: Exchange, then: Callable[[Question], None]) -> None:
+        """Call with the question of an exchange, which may have to be read first."""
+        question, kept = one.question, one.kept
+        if question is not None or kept is None:
+            then(question or Question(one.words))
+            return
+        media = self._archive.media
+        self._gate.run(lambda: kept_question(kept.asked, media), then, self.problem.emit)
+
+    def _ask_again(self, turn: int, question: Question) -> None:
+        self._replaced = self._place(turn)
+        if self._replaced is not None:
+            self._conductor.ask(question)
+
+    def _edit(self, turn: int, question: Question) -> None:
+        self._replaced = self._place(turn)
+        if self._replaced is not None:
+            self.edited.emit(question)
+
+    def _open_medium(self, turn: int, number: int, question: Question) -> None:
+        seen = question.seen
+        if number < len(seen):
+            self.show_picture(seen[number])
+        elif number - len(seen) < len(question.sounds):
+            self._conductor.play(question.sounds[number - len(seen)])
+            self._played = self._conductor.state.turn, (turn, number)
+            self._show_state(self._conductor.state)
+
+    def _opened(self, turn: int | None, words: str, opened: Opened) -> None:
+        self._clear()
+        self._target = turn, words
+        for place, kept in enumerate(opened.exchanges):
+            asked = kept.asked.transcript or kept.asked.text
+            answer = [] if kept.reply is None else [kept.reply.text]
+            self.exchanges.append(Exchange(-1 - place, None, kept, asked, answer))
+        self.remember()
+        if self.exchanges:
+            self.begun.emit()
+        self.titled.emit(opened.conversation)
+        self._fill(self._filling, [*self.exchanges])
+
+    def remember(self) -> None:
+        """Tell the engine what was said."""
+        media = self._archive.media
+        self._conductor.brain.begin([partial(one.segments, media) for one in self.exchanges])
+
+    def _fill(self, filling: int, left: list[Exchange]) -> None:
+        """Put what is left into the transcript, the last first, a few at once."""
+        if filling != self._filling or not left:
+            return
+        chunk = left[-_CHUNK:]
+        media, ratio = self._archive.media, self._transcript.devicePixelRatioF()
+
+        def read() -> list[list[Thumb]]:
+            asked = [one.kept.asked for one in chunk if one.kept is not None]
+            return [thumbs(kept_question(turn, media), ratio) if turn.media else [] for turn in asked]
+
+        def show(drawn: list[list[Thumb]]) -> None:
+            if filling != self._filling:
+                return
+            there = [(o, s) for o, s in zip(chunk, drawn, strict=True) if self._place(o.turn) is not None]
+            self._transcript.add_earlier([_past(one, small) for one, small in there])
+            for one, _ in there:
+                self._show_target(one)
+            self._fill(filling, left[: -len(chunk)])
+
+        self._gate.run(read, show, self.problem.emit)
+
+    def _show_target(self, one: Exchange) -> None:
+        turn, words = self._target
+        if turn is None or one.kept is None:
+            return
+        if turn in (one.kept.asked.id, None if one.kept.reply is None else one.kept.reply.id):
+            self._transcript.show_found(Message(one.turn, turn != one.kept.asked.id), words)
+
+    def _asked(self, turn: int, question: Question) -> None:
+        place = self._replaced
+        self.stop_editing()
+        if place is not None and place < len(self.exchanges):
+            self._transcript.cut_from(self.exchanges[place].turn)
+            del self.exchanges[place:]
+            self._conductor.brain.rewind(place)
+        words = question.text or (self.tr("Listening back …") if question.sounds else "")
+        self._transcript.add_question(turn, words)
+        if question.seen or question.sounds or question.documents:
+            ratio = self._transcript.devicePixelRatioF()
+            self._gate.run(lambda: thumbs(question, ratio), partial(self._transcript.set_thumbs, turn))
+        self.exchanges.append(Exchange(turn, question, None, question.text))
+        self.begun.emit()
+        self._archive.asked(turn, question, len(self.exchanges) - 1, partial(self._title, turn))
+
+    def _understood(self, turn: int, text: str) -> None:
+        place = self._place(turn)
+        if place is not None:
+            self.exchanges[place].words = text
+            self._transcript.set_question(turn, text)
+        self._archive.understood(turn, text, partial(self._title, turn))
+
+    def _title(self, turn: int, conversation: Conversation | None) -> None:
+        """What the archive says of a turn's conversation, unless another one is shown by now."""
+        if self._place(turn) is not None:
+            self.titled.emit(conversation)
+
+    def set_heard(self, turn: int, heard: str) -> None:
+        """The answer was interrupted while it was spoken, after ``heard``."""
+        place = self._place(turn)
+        if place is not None:
+            self._transcript.set_heard(turn, length_of("".join(self.exchanges[place].answer), heard))
+        self._archive.heard(turn, heard)
+
+    def _told(self, event: BrainEvent) -> None:
+        match event:
+            case brain.Loaded(name):
+                self._archive.model = name
+                if self.exchanges:
+                    self.remember()
+            case brain.Forgot(exchanges):
+                text = self.tr("The model no longer knows the first {n} questions: the conversation is long.")
+                self._transcript.add_note(text.replace("{n}", str(exchanges)))
+            case brain.Wrote(turn, text):
+                place = self._place(turn)
+                if place is not None:
+                    self.exchanges[place].answer.append(text)
+                    self._transcript.append_answer(text)
+                self._archive.told(event)
+            case brain.Limited(turn, text):
+                self._transcript.add_note(spoken(text), turn)
+            case brain.Called(turn):
+                place = self._place(turn)
+                if place is not None:
+                    self.exchanges[place].calls.append(event.call)
+                    self._transcript.add_note(call(event.call), turn)
+                self._archive.told(event)
+            case brain.Answered(turn):
+                self._costs[turn] = event, ""
+                self._show_cost(turn, self._times.pop(turn, Times()))
+                self._archive.told(event)
+            case brain.Failed(turn, error):
+                self._transcript.add_note(str(error), turn)
+                self._archive.told(event)
+                if isinstance(error, ContextError):
+                    self.remember()  # less of it, so that it can be asked again
+
+    def _timed(self, turn: int, times: Times) -> None:
+        """The first sound may come before the last word or after it."""
+        if turn in self._costs:
+            self._show_cost(turn, times)
+        else:
+            self._times = {turn: times}
+
+    def _show_cost(self, turn: int, times: Times) -> None:
+        event, shown = self._costs[turn]
+        text = cost(event, times)
+        self._transcript.set_note(turn, shown, text, steps(times))
+        self._costs = {turn: (event, text)}
+
+    def _show_state(self, state: State) -> None:
+        number, turn = self._spoken
+        live = turn if state.turn == number else state.turn
+        idle = state.phase is Phase.IDLE
+        self._transcript.live = 0 if idle else live
+        number, recording = self._played
+        self._transcript.show_playing(None if idle or state.turn != number else recording)
+
+
+def _past(one: Exchange, small: list[Thumb]) -> Past:
+    answer, reply = "".join(one.answer), None if one.kept is None else one.kept.reply
+    return Past(one.turn, one.words, small, answer, notes_of(reply), heard_length(answer, reply))
+
+
+def heard_length(answer: str, reply: Turn | None) -> int:
+    """How many characters of a spoken answer were heard; all, if it was not interrupted."""
+    return len(answer) if reply is None or reply.heard is None else length_of(answer, reply.heard)
+
+
+def length_of(answer: str, heard: str) -> int:
+    """Where in an answer what was heard of it ends, whatever was done to the spaces."""
+    left = sum(not c.isspace() for c in heard)
+    for place, c in enumerate(answer):
+        if not left:
+            return place
+        left -= not c.isspace()
+    return len(answer)

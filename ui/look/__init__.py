@@ -1,0 +1,1 @@
+"""How Aside looks and speaks: colours, sizes, icons, controls, languages."""

@@ -1,0 +1,1 @@
+"""What is there while another window has the focus: pill, tray, hotkeys, the frozen screen."""

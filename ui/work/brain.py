@@ -1,0 +1,414 @@
+"""The thread that owns the engine: questions go in, events with the turn's number come out.
+
+Everything that touches the session happens here, one job after another, so it needs no lock. A job can be
+stopped from outside by its turn; what it had written stays in the conversation.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from assistant import tuned
+from assistant.engine import prompt
+from assistant.engine.process import EngineProcess, Patience
+from assistant.engine.protocol import (
+    Clip,
+    Finished,
+    GenerateOptions,
+    Picture,
+    Segment,
+    Token,
+)
+from assistant.history.replay import resume
+from assistant.media.sound import Sound, cut
+from assistant.modes import Mode, cannot
+from assistant.tools.kit import NO_TOOLS, Kit
+from models import package
+from models.errors import EngineError
+from models.prompts import TRANSCRIBE
+from ui.gate import worded
+from ui.work.events import (
+    Answered,
+    Asks,
+    BrainEvent,
+    Called,
+    Failed,
+    Forgot,
+    Limited,
+    Loaded,
+    LoadFailed,
+    Loading,
+    Prepared,
+    Understood,
+    Working,
+    Wrote,
+)
+from ui.work.jobs import Jobs
+from ui.work.question import Question
+from ui.work.reply import LONGEST, reply
+from ui.work.scribe import scribe
+
+__all__ = [
+    "Answered",
+    "Asks",
+    "Brain",
+    "BrainEvent",
+    "Called",
+    "Failed",
+    "Forgot",
+    "Limited",
+    "LoadFailed",
+    "Loaded",
+    "Loading",
+    "Prepared",
+    "Understood",
+    "Working",
+    "Wrote",
+]
+
+_PLAIN: Final = len(prompt.assistant()) + 1  # pieces of an answer that called no tool
+_JOIN: Final = 5.0  # s; closing the engine takes two
+_PATIENCE: Final = Patience(silence=3.5, cancel=3.5)  # s; with a new process, five at most
+
+Exchange = Callable[[], Sequence[Segment]]
+"""A question with its answer, made when it is needed."""
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A package that is loaded, and a user's own adapter of it."""
+
+    path: Path
+    name: str
+    adapter: str | None
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """A question's turn that has begun with these parts; session and `_answered` before it."""
+
+    mark: int
+    answered: bool
+    parts: list[prompt.Part]
+
+
+class Brain:
+    """Start it with a callback for events, which its thread calls. `close` ends thread and engine."""
+
+    def __init__(self, tell: Callable[[BrainEvent], None], patience: Patience = _PATIENCE) -> None:
+        self._tell = tell
+        self._patience = patience
+        self._jobs = Jobs()
+        self._session: EngineProcess | None = None
+        self._kit, self._path = NO_TOOLS, Path()
+        self._model: _Model | None = None
+        self._answered = False  # the session ends with a reply that is still open
+        self._ahead: _Ahead | None = None  # or with a question that has only begun
+        self._wanted: tuple[bytes, ...] = ()  # the pictures that it should begin with
+        self._marks: list[tuple[int, bool]] = []  # session and `_answered` before each exchange
+        self._limits: tuple[str, ...] = ()
+        self._clip_seconds = 30.0
+        self._replied = (0, 0)  # the turn that was answered last, and the place of its answer
+        self._room = 0  # tokens left free for what is asked next
+        self._cancels: dict[int, threading.Event] = {}
+        self._thread = threading.Thread(target=self._run, name="brain")
+        self._thread.start()
+
+    @property
+    def pid(self) -> int | None:
+        """The engine's process, for tests and for `aside doctor`."""
+        return None if self._session is None else self._session.pid
+
+    def load(self, path: Path, name: str, adapter: str | None = None) -> None:
+        """Check and load a package in place of the present one, with a user's own adapter of it.
+
+        Tells `Loading`, then `Loaded`. If it can't be loaded: `LoadFailed`, and `Loaded` for the one before.
+        """
+        self._jobs.put(lambda: self._load(_Model(path, name, adapter)))
+
+    def use(self, kit: Kit) -> None:
+        """Have these tools from now on; the model is told of them when a conversation begins."""
+        self._jobs.put(lambda: self._use(kit))
+
+    def ask(self, turn: int, question: Question) -> None:
+        """Answer; tells `Working`, `Wrote`, `Asks`, `Called` and at last `Answered` or `Failed`."""
+        cancel = self._cancels[turn] = threading.Event()
+        self._wanted = ()
+        self._jobs.put(lambda: self._ask(turn, question, cancel))
+
+    def prepare(self, pictures: Sequence[bytes]) -> None:
+        """Encode and prefill the pictures that the next question will begin with; none: no longer.
+
+        Tells `Prepared`, unless something else was to be done first.
+        """
+        self._wanted = tuple(pictures)
+        self._jobs.put(self._prepare)
+
+    def understand(self, turn: int, sound: Sound, final: bool) -> None:
+        """Write down what is said, without leaving a trace in the conversation; tells `Understood`.
+
+        A draft is given up as soon as anything else is wanted.
+        """
+        self._jobs.put(lambda: self._understand(turn, sound, final), draft=not final)
+
+    def caption(self, turn: int, sound: Sound, mode: Mode) -> None:
+        """Write down one piece of a dictation; tells `Wrote`."""
+        self._jobs.put(lambda: self._caption(turn, sound, mode))
+
+    def end_captions(self, turn: int) -> None:
+        """That was the last piece; tells `Answered`."""
+        self._jobs.put(lambda: self._tell(Answered(turn, "stop")))
+
+    def begin_captions(self, turn: int, mode: Mode) -> None:
+        """A dictation begins; tells `Limited` if the model can't do what this mode wants."""
+        self._jobs.put(lambda: self._begin_captions(turn, mode))
+
+    def heard(self, turn: int, text: str) -> None:
+        """The answer of this turn was interrupted: of what it said, this is what counts."""
+        self._jobs.put(lambda: self._heard(turn, text))
+
+    def begin(self, earlier: Sequence[Exchange] = ()) -> None:
+        """Start a conversation anew, or go on with an earlier one; tells `Forgot` if it is too long."""
+        self._jobs.put(lambda: self._begin(list(earlier)))
+
+    def rewind(self, exchange: int) -> None:
+        """Forget the conversation from this exchange on, counted from 0."""
+        self._jobs.put(lambda: self._rewind(exchange))
+
+    def stop(self, turn: int) -> None:
+        """Stop writing the answer of this turn; what the model wants to do in it is not done."""
+        cancel = self._cancels.get(turn)
+        if cancel is not None:
+            cancel.set()
+
+    def close(self) -> None:
+        """Stop what is under way and end the process."""
+        self._jobs.end()
+        for cancel in list(self._cancels.values()):
+            cancel.set()
+        self._thread.join(_JOIN)
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job()
+            except Exception as error:  # the thread must outlive whatever a job meets
+                self._tell(LoadFailed(worded(error)))
+        if self._session is not None:
+            self._session.close()
+
+    def _load(self, model: _Model) -> None:
+        before = self._model
+        self._tell(Loading(model.name))
+        started = time.monotonic()
+        try:
+            info = package.check(model.path)
+            room = min(LONGEST, info.context_length // 4)
+            if self._session is not None:
+                self._session.close()  # there may be no room for two
+            self._session = self._model = None
+            self._session = EngineProcess(
+                model.path, replace(tuned.settings(info), adapter=model.adapter), self._patience
+            )
+            self._room, self._limits, self._clip_seconds = room, info.limits, info.clip_seconds
+            self._path = model.path
+            self._begin([])
+            self._model = model
+        except Exception as error:  # whatever it was, the window lives
+            self._tell(LoadFailed(worded(error)))
+            if self._model is not None:
+                self._tell(Loaded(self._model.name, 0.0))
+            elif before is not None:
+                self._load(before)
+        else:
+            self._tell(Loaded(model.name, time.monotonic() - started))
+
+    def _use(self, kit: Kit) -> None:
+        self._kit = kit
+
+    def _begin(self, earlier: Sequence[Exchange]) -> None:
+        self._marks, self._ahead = [(0, False)] * len(earlier), None
+        session = self._session
+        if session is None:
+            return
+        session.rewind(0)
+        session.append(*prompt.system(self._kit.offered(self._path)))
+        self._answered = False
+        resumed = resume(session, earlier, self._room)
+        start = [session.mark() if not resumed.marks else resumed.marks[0]] * resumed.forgotten
+        self._marks = [(mark, False) for mark in (*start, *resumed.marks)]
+        if resumed.forgotten:
+            self._tell(Forgot(resumed.forgotten))
+        self._catch_up(session)
+        self._prepare()
+
+    def _rewind(self, exchange: int) -> None:
+        if exchange >= len(self._marks):
+            return
+        mark, answered = self._marks[exchange]
+        del self._marks[exchange:]
+        self._ahead = None
+        if self._session is not None:
+            self._mend(self._session, mark)
+            self._answered = answered
+
+    def _prepare(self) -> None:
+        """Have the session end with the pictures that are wanted. What goes wrong, the question will tell."""
+        session, ahead = self._session, self._ahead
+        pictures = [Picture(data) for data in self._wanted]
+        wanted: list[prompt.Part] = [*pictures]
+        if session is None or not (wanted or ahead):
+            return
+        try:
+            if ahead is not None and (not wanted or wanted[: len(ahead.parts)] != ahead.parts):
+                self._give_up_ahead(session)
+                ahead = None
+            if not wanted:
+                return
+            if ahead is None:
+                ahead = _Ahead(session.mark(), self._answered, [])
+                session.append(*(prompt.end() if self._answered else []), *prompt.begin_user(*wanted))
+            elif wanted != ahead.parts:
+                session.append(*pictures[len(ahead.parts) :])
+            self._answered, self._ahead = False, _Ahead(ahead.mark, ahead.answered, wanted)
+            for event in session.generate(GenerateOptions(max_tokens=0), self._jobs.urgent):
+                if isinstance(event, Finished) and event.reason != "cancelled":
+                    self._tell(Prepared(len(wanted)))
+        except Exception:  # as there is no room, or the process died
+            self._give_up_ahead(session)
+
+    def _give_up_ahead(self, session: EngineProcess) -> None:
+        ahead = self._ahead
+        if ahead is not None:
+            self._ahead, self._answered = None, ahead.answered
+            self._mend(session, ahead.mark)
+
+    def _ask(self, turn: int, question: Question, cancel: threading.Event) -> None:
+        session, ahead = self._session, self._ahead
+        if session is None:
+            self._marks.append((0, False))
+            self._tell(
+                Failed(turn, EngineError("There is no model to ask.", "Choose one that can be loaded."))
+            )
+            return
+        here, answered = (session.mark(), self._answered) if ahead is None else (ahead.mark, ahead.answered)
+        self._marks.append((here, answered))
+        parts = question.parts
+        try:
+            if question.mode.name != "chat" and question.sounds:
+                self._tell(self._written(turn, question, cancel))
+                return
+            if ahead is not None and parts[: len(ahead.parts)] != ahead.parts:
+                self._give_up_ahead(session)
+                ahead = None
+            self._ahead = None
+            if ahead is not None:
+                session.append(*prompt.end_user(*parts[len(ahead.parts) :]), *prompt.assistant())
+            else:
+                before = prompt.end() if answered else []
+                session.append(*before, *prompt.user(*parts), *prompt.assistant())
+            self._answered = True
+            self._replied = (turn, session.mark() - len(prompt.assistant()))
+            self._tell(reply(session, self._kit, turn, cancel, self._tell))
+        except Exception as error:  # the turn failed, the conversation goes on
+            self._tell(Failed(turn, worded(error)))
+            self._mend(session, here)
+            self._ahead, self._answered = None, answered
+        finally:
+            self._cancels.pop(turn, None)
+
+    def _heard(self, turn: int, text: str) -> None:
+        """Have the conversation hold what was heard, unless tools were called or it went on since."""
+        session, (last, mark) = self._session, self._replied
+        if session is None or last != turn or not self._answered or session.mark() > mark + _PLAIN:
+            return
+        try:
+            session.rewind(mark)
+            session.append(*prompt.assistant(text or "…"))
+        except EngineError:
+            self._mend(session, mark)
+        self._answered = False
+
+    def _written(self, turn: int, question: Question, cancel: threading.Event) -> Answered:
+        """What is said in recordings, piece by piece, as the mode wants it."""
+        started = time.monotonic()
+        for sound in question.sounds:
+            for piece in cut(sound, self._clip_seconds):
+                if not piece.is_silent:
+                    self._write_down(turn, piece, question.mode, cancel)
+                if cancel.is_set():
+                    return Answered(turn, "cancelled", seconds=time.monotonic() - started)
+        self._limit(turn, question.mode)
+        return Answered(turn, "stop", seconds=time.monotonic() - started)
+
+    def _begin_captions(self, turn: int, mode: Mode) -> None:
+        session, ahead = self._session, self._ahead
+        if ahead is not None:
+            self._marks.append((ahead.mark, ahead.answered))
+        else:
+            self._marks.append((0 if session is None else session.mark(), self._answered))
+        self._limit(turn, mode)
+
+    def _caption(self, turn: int, sound: Sound, mode: Mode) -> None:
+        try:
+            self._write_down(turn, sound, mode, self._jobs.none)
+        except Exception as error:
+            self._tell(Limited(turn, str(worded(error))))  # the other pieces may still be understood
+            if self._session is not None:
+                self._mend(self._session, self._session.mark())
+
+    def _write_down(self, turn: int, sound: Sound, mode: Mode, cancel: threading.Event) -> None:
+        session = self._session
+        if session is None:
+            return
+        scribe(session, sound, mode, cancel, lambda text: self._tell(Wrote(turn, text)))
+
+    def _limit(self, turn: int, mode: Mode) -> None:
+        """What the model can't do, it must say: a small one's translation is none."""
+        said = cannot(mode, self._limits)
+        if said:
+            self._tell(Limited(turn, said))
+
+    def _understand(self, turn: int, sound: Sound, final: bool) -> None:
+        session = self._session
+        if session is None or (not final and self._jobs.any.is_set()):
+            return
+        clip = Clip(sound.samples, sound.rate)
+        cancel = self._jobs.none if final else self._jobs.any
+        here = session.mark()
+        parts: list[str] = []
+        try:
+            # apart, because pictures in the conversation would switch the adapter that hears well off
+            asked = [*prompt.system(), *prompt.user(clip, TRANSCRIBE), *prompt.assistant()]
+            most = 32 + round(12 * sound.seconds)  # tokens; no speaker is faster
+            reply = session.apart(asked, GenerateOptions(max_tokens=most), cancel)
+            parts.extend(event.text for event in reply if isinstance(event, Token))
+        except Exception as error:
+            self._give_up_ahead(session)
+            self._mend(session, here)
+            if final:
+                self._tell(Failed(turn, worded(error)))
+            return
+        if final or not cancel.is_set():
+            self._tell(Understood(turn, "".join(parts).strip(), final))
+
+    def _catch_up(self, session: EngineProcess) -> None:
+        """Prefill what there is, so that the next question has only itself to compute."""
+        for _ in session.generate(GenerateOptions(max_tokens=0), self._jobs.urgent):
+            pass
+
+    def _mend(self, session: EngineProcess, here: int) -> None:
+        """Bring the session back to where it was before a job failed, in a new process if need be."""
+        try:
+            try:
+                session.rewind(min(here, session.mark()))
+            except EngineError:
+                session.restart()
+                session.rewind(min(here, session.mark()))
+        except Exception as error:
+            self._tell(LoadFailed(worded(error)))
