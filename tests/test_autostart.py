@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import os
 import subprocess
 from pathlib import Path
 
@@ -48,13 +47,6 @@ def test_the_entry_follows_the_setting_and_starts_aside(config: Path) -> None:
 )
 def test_a_command_is_quoted_as_the_specification_wants(words: list[str], line: str) -> None:
     assert autostart.quoted(words) == line
-
-
-@pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
-def test_where_it_cannot_be_written_it_says_so(config: Path) -> None:
-    config.chmod(0o500)
-    with pytest.raises(SettingsError, match="login"):
-        autostart.put(True)
 
 
 def test_a_file_in_the_way_is_named(config: Path) -> None:
