@@ -174,7 +174,7 @@ def test_a_run_with_a_tiny_package(small: Path) -> None:
         assert (findings.rate(name, EXTEND) or 0) > 0
     assert told == sorted(told)
     assert "| decode, tokens/s" in report(findings, {})
-    assert not contenders()
+    assert not workers()
 
 
 def test_ctrl_c_ends_the_contenders_and_keeps_what_was_found(small: Path) -> None:
@@ -185,7 +185,7 @@ def test_ctrl_c_ends_the_contenders_and_keeps_what_was_found(small: Path) -> Non
     findings = measure(Plan(package_contenders(package.check(small))[1:2], 3, 1), interrupt)
     assert findings.stopped
     assert (findings.rounds, list(findings.values[ASIDE])) == (0, [LOAD, "warm-up"])
-    assert not contenders()
+    assert not workers()
     assert "Aside" in report(findings, {})
 
 
@@ -200,7 +200,7 @@ def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not (tmp_path / "bench").exists()
 
 
-def contenders() -> list[psutil.Process]:
+def workers() -> list[psutil.Process]:
     """The benchmark's processes that are still there."""
     children = psutil.Process().children()
     return [child for child in children if "assistant.bench.engine.worker" in child.cmdline()]
