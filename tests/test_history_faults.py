@@ -111,6 +111,50 @@ def test_no_kill_loses_an_acknowledged_turn(tmp_path: Path) -> None:
     assert partial > 0
 
 
+ACT: Final = """
+import sys
+from pathlib import Path
+from assistant.history.records import ToolCall
+from assistant.history.store import History
+with History(Path(sys.argv[1])) as history, open(sys.argv[2], "a", buffering=1) as acted:
+    while True:
+        reply = history.stream(1)
+        for n in range(3):
+            reply.call(ToolCall("act", {"n": n}))
+            acted.write(f"{reply.id} {n}\\n")
+            reply.call(ToolCall("act", {"n": n}, "done", "It was done."))
+        reply.finish()
+"""
+
+
+def test_no_kill_loses_what_a_tool_did(tmp_path: Path) -> None:
+    folder, acted = tmp_path / "history", tmp_path / "acted"
+    with History(folder) as history:
+        history.create("t")
+    chance = random.Random(2)
+    states: set[str] = set()
+    acted.touch()
+    for _ in range(KILLS // 3):
+        before = acted.stat().st_size
+        with subprocess.Popen(
+            [sys.executable, "-c", ACT, folder, acted], env={**os.environ, "PYTHONPATH": str(ROOT)}
+        ) as child:
+            while acted.stat().st_size == before:
+                time.sleep(0.001)
+            time.sleep(chance.random() * 0.05)
+            child.kill()
+        with History(folder) as history:
+            turns = {turn.id: turn for turn in history.turns(1)}
+        for line in acted.read_text().splitlines():
+            turn, number = map(int, line.split())
+            assert turns[turn].calls[number].arguments == {"n": number}
+        for kept in turns.values():
+            states |= {call.state for call in kept.calls}
+            assert all(call.state == "done" for call in kept.calls[:-1])
+    assert "done" in states
+    assert sound(folder)
+
+
 def test_what_a_dead_process_was_writing_is_removed(tmp_path: Path) -> None:
     folder = tmp_path / "history"
     filled(folder, 1)

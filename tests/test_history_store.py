@@ -73,6 +73,20 @@ def plain(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+def test_a_call_is_written_at_once_and_once(tmp_path: Path) -> None:
+    with History(tmp_path) as history:
+        reply = history.stream(history.create().id)
+        reply.call(ToolCall("f", {"a": 1}))
+        assert history.turn(reply.id).calls == (ToolCall("f", {"a": 1}),)
+        done = ToolCall("f", {"a": 1}, "done", "findme")
+        reply.call(done)
+        refused = ToolCall("g", {}, "refused", "Not done.")
+        reply.call(refused)
+        assert history.turn(reply.id).calls == (done, refused)
+        assert reply.finish().calls == (done, refused)
+        assert len(history.search("findme")) == 1
+
+
 @SAME_FOLDER
 @given(turn=TURNS)
 def test_a_turn_comes_back_as_it_was(history: History, turn: NewTurn) -> None:

@@ -28,6 +28,7 @@ from virtual_screen import VirtualScreen
 from assistant.history.records import NewMedia, NewTurn, ToolCall, Turn
 from assistant.history.store import History
 from assistant.settings import Privacy, Settings
+from assistant.tools.schedule import Schedule
 from ui.app import Desktop
 from ui.conversation.message_bar import Act
 from ui.conversation.sheet import Message
@@ -370,16 +371,21 @@ def test_a_damaged_history_can_be_read_and_exported(
     assert path.read_bytes() == bytes(data)
 
 
+def on_its_own(screen: VirtualScreen, folder: Path) -> dict[str, str]:
+    """The environment of an Aside in a process of its own, with all that it keeps in this folder."""
+    (folder / "run").mkdir(mode=0o700)
+    return screen.environment | {
+        "XDG_RUNTIME_DIR": str(folder / "run"),
+        "XDG_DATA_HOME": str(folder / "data"),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+    }
+
+
 def test_killed_in_mid_answer_it_has_what_was_written(
     screen: VirtualScreen, small_model: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "run").mkdir(mode=0o700)
+    environment = on_its_own(screen, tmp_path)
     folder = tmp_path / "data" / "aside" / "history"
-    environment = screen.environment | {
-        "XDG_RUNTIME_DIR": str(tmp_path / "run"),
-        "XDG_DATA_HOME": str(tmp_path / "data"),
-        "XDG_CONFIG_HOME": str(tmp_path / "config"),
-    }
 
     def turns() -> list[Turn]:
         if not (folder / "history.db").exists():
@@ -434,3 +440,34 @@ def test_killed_in_mid_answer_it_has_what_was_written(
     assert reply.state == "failed"
     assert reply.text
     assert "ended before the reply was complete" in reply.problem
+
+
+def test_killed_after_a_tool_ran_it_knows_that_it_ran(screen: VirtualScreen, tmp_path: Path) -> None:
+    environment = on_its_own(screen, tmp_path)
+    data = tmp_path / "data" / "aside"
+    config = tmp_path / "config" / "aside"
+    config.mkdir(parents=True)
+    chosen = {"tools": {"without_asking": ["set_timer"]}, "interface": {"welcomed": True}}
+    (config / "settings.json").write_text(json.dumps(chosen))
+    command = [sys.executable, "-m", "assistant", "desktop"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
+        try:
+            window = screen.wait_for_window("^Aside$")
+            screen.xdotool("windowactivate", "--sync", window)
+            screen.xdotool("type", "--delay", 5, "set a timer for five minutes")
+            deadline = time.monotonic() + 90
+            pressed = 0.0
+            while not Schedule(data / "tools" / "timers.json").pending():
+                assert time.monotonic() < deadline, "it did not happen in time"
+                if time.monotonic() - pressed > 1.0:
+                    screen.xdotool("key", "Return")  # nothing happens until the model is loaded
+                    pressed = time.monotonic()
+                time.sleep(0.001)
+        finally:
+            process.kill()
+    with History(data / "history") as history:
+        (reply,) = [t for t in history.turns(history.conversations()[0].id) if t.role == "assistant"]
+    assert reply.state == "failed"
+    (call,) = reply.calls
+    assert (call.name, call.arguments) == ("set_timer", {"minutes": 5})
+    assert call.state in ("proposed", "done")

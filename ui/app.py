@@ -79,6 +79,7 @@ class Desktop:
         self.bell = Bell(self.gate, Schedule(self._tools / "timers.json"), self._speaker)
         self.archive = Archive(self.gate, data / "history", self._complain)
         self.archive.apply(settings.privacy)
+        self.conductor.brain.keep = self.archive.called
         self.model = ModelState(self.conductor)
         self._asked_for: Model | None = None  # the choice of a model that was loaded last
         self._good: Model | None = None  # the last one that could be

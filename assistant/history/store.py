@@ -100,6 +100,12 @@ class History:
             self._check_open(turn)
             db.execute("INSERT INTO piece (turn, text) VALUES (?, ?)", (turn, turns.clean(text)))
 
+    def add_call(self, turn: int, call: ToolCall) -> None:
+        """Add a tool call to a reply that is being written."""
+        with self._write() as db:
+            self._check_open(turn)
+            turns.insert_calls(db, turn, [call])
+
     def finish(
         self,
         turn: int,

@@ -30,6 +30,8 @@ class StreamedTurn:
         self._history = history
         self._every = every
         self._waiting: list[str] = []
+        self._calls: list[ToolCall] = []  # as they are now
+        self._kept: list[ToolCall] = []  # as they are written
         self._written = time.monotonic()
         self._ended = False
 
@@ -39,6 +41,21 @@ class StreamedTurn:
             self._waiting.append(text)
         if time.monotonic() - self._written >= self._every:
             self._write()
+
+    def call(self, call: ToolCall) -> None:
+        """A tool call, written at once: when it is proposed, and again with what came of it.
+
+        Never raises, as `add`.
+        """
+        if self._calls and self._calls[-1].state == "proposed":
+            self._calls[-1] = call
+        else:
+            self._calls.append(call)
+        try:
+            self._write_calls()
+            self.problem = None
+        except HistoryError as error:
+            self.problem = error
 
     def finish(
         self,
@@ -50,6 +67,7 @@ class StreamedTurn:
         figures: Mapping[str, Any] | None = None,
     ) -> Turn:
         """Write the rest and end the turn, durably. Raises HistoryError; it can then be called again."""
+        self._write_calls()
         turn = self._history.finish(
             self.id,
             state,
@@ -62,6 +80,16 @@ class StreamedTurn:
         self._waiting = []
         self._ended = True
         return turn
+
+    def _write_calls(self) -> None:
+        """What is not written yet, also of what failed before. Raises HistoryError."""
+        for number, call in enumerate(self._calls):
+            if number == len(self._kept):
+                self._history.add_call(self.id, call)
+                self._kept.append(call)
+            elif self._kept[number] != call:
+                self._history.set_result(self.id, number, call.state, call.result)
+                self._kept[number] = call
 
     def _write(self) -> None:
         self._written = time.monotonic()

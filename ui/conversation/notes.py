@@ -72,10 +72,14 @@ def steps(times: Times) -> str:
 
 
 def call(one: ToolCall) -> str:
-    """What came of a tool call; the call itself where nothing has."""
+    """What came of a tool call; the call itself where nobody knows."""
     if one.result is None:
         listed = ", ".join(f"{key} = {value}" for key, value in one.arguments.items())
-        return f"→ {one.name}: {listed}" if one.name else f"→ {listed}"
+        said = f"{one.name}: {listed}" if one.name else listed
+        text = QCoreApplication.translate(
+            "Notes", "→ {call} (Aside ended before it knew whether it was done)"
+        )
+        return text.replace("{call}", said)
     return f"{'✓' if one.state == 'done' else '✗'} {' '.join(one.result.split())}"
 
 

@@ -295,7 +295,6 @@ class Talk(QObject):
                 if place is not None:
                     self.exchanges[place].calls.append(event.call)
                     self._transcript.add_note(call(event.call), turn)
-                self._archive.told(event)
             case brain.Answered(turn):
                 self._costs[turn] = event, ""
                 self._show_cost(turn, self._times.pop(turn, Times()))

@@ -6,8 +6,8 @@ import contextlib
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -24,10 +24,11 @@ from assistant.history.streaming import StreamedTurn
 from assistant.settings import Privacy
 from models.errors import AsideError, HistoryError
 from ui.gate import Gate, worded
-from ui.work.brain import Answered, Called, Failed, Wrote
+from ui.work.brain import Answered, Failed, Wrote
 from ui.work.question import Question
 
 _DAY: Final = 24 * 3600 * 1000  # ms
+_WAIT: Final = 6.0  # s; longer than the history is patient with another program
 
 T = TypeVar("T")
 
@@ -55,7 +56,6 @@ class _Keeping:
     conversation: int
     question: int
     reply: StreamedTurn
-    calls: list[ToolCall] = field(default_factory=list)
     heard: str | None = None
     end: Callable[[], Any] | None = None  # what is to be written yet, when there is room for it
 
@@ -167,9 +167,15 @@ class Archive:
         """
         self._do(partial(self._ask, turn, question, place, self._privacy), done)
 
-    def told(self, event: Wrote | Called | Answered | Failed) -> None:
+    def told(self, event: Wrote | Answered | Failed) -> None:
         """Keep what the model says."""
         self._do(partial(self._tell, event))
+
+    def called(self, turn: int, call: ToolCall) -> None:
+        """Keep a tool call before it is run, or what came of it. In any thread; it is kept on return."""
+        if (kept := self._do(partial(self._call, turn, call))) is not None:
+            with contextlib.suppress(TimeoutError):
+                kept.result(_WAIT)
 
     def heard(self, turn: int, heard: str) -> None:
         """Keep how much of a spoken answer was heard before it was interrupted."""
@@ -184,7 +190,9 @@ class Archive:
 
         self._do(partial(self._understood, turn, words), told)
 
-    def _do(self, work: Callable[[History], T], done: Callable[[T], Any] = lambda _: None) -> None:
+    def _do(
+        self, work: Callable[[History], T], done: Callable[[T], Any] = lambda _: None
+    ) -> Future[None] | None:
         def carry_out() -> None:
             try:
                 if self._history is None:
@@ -198,8 +206,7 @@ class Archive:
             else:
                 self._gate.post(lambda: done(result))
 
-        if not self._closed.is_set():
-            self._pool.submit(carry_out)
+        return None if self._closed.is_set() else self._pool.submit(carry_out)
 
     def _cannot_keep(self, problem: HistoryError) -> None:
         self.problem = problem
@@ -234,27 +241,34 @@ class Archive:
         self._keeping[turn] = _Keeping(self._current, kept.id, reply)
         return history.conversation(self._current)
 
-    def _tell(self, event: Wrote | Called | Answered | Failed, _history: History) -> None:
+    def _tell(self, event: Wrote | Answered | Failed, _history: History) -> None:
         kept = self._keeping.get(event.turn)
         if kept is None:
             return
         match event:
             case Wrote(_, text):
-                before, reply = kept.reply.problem, kept.reply
-                reply.add(text)
-                if reply.problem is not None and before is None:
-                    raise reply.problem  # once; the text is kept for the next try
-            case Called():
-                kept.calls.append(event.call)
+                self._write(kept.reply, lambda reply: reply.add(text))
             case Answered():
                 state: Any = "stopped" if event.reason == "cancelled" else "complete"
                 self._end(kept, state, figures=figures(event))
             case Failed(_, error):
                 self._end(kept, "failed", problem=str(error))
 
+    def _call(self, turn: int, call: ToolCall, _history: History) -> None:
+        kept = self._keeping.get(turn)
+        if kept is not None:
+            self._write(kept.reply, lambda reply: reply.call(call))
+
+    @staticmethod
+    def _write(reply: StreamedTurn, write: Callable[[StreamedTurn], None]) -> None:
+        before = reply.problem
+        write(reply)
+        if reply.problem is not None and before is None:
+            raise reply.problem  # once; it is kept for the next try
+
     @staticmethod
     def _end(kept: _Keeping, state: Any, **how: Any) -> None:
-        kept.end = partial(kept.reply.finish, state, calls=kept.calls, heard=kept.heard, **how)
+        kept.end = partial(kept.reply.finish, state, heard=kept.heard, **how)
         kept.end()
         kept.end = None
 

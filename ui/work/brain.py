@@ -24,6 +24,7 @@ from assistant.engine.protocol import (
     Segment,
     Token,
 )
+from assistant.history.records import ToolCall
 from assistant.history.replay import resume
 from assistant.media.sound import Sound, cut
 from assistant.modes import Mode, cannot
@@ -116,6 +117,8 @@ class Brain:
         self._replied = (0, 0)  # the turn that was answered last, and the place of its answer
         self._room = 0  # tokens left free for what is asked next
         self._cancels: dict[int, threading.Event] = {}
+        self.keep: Callable[[int, ToolCall], None] = lambda *_: None
+        """Called by the brain's thread with a turn and its tool call, before it runs and after; keeps it."""
         self._thread = threading.Thread(target=self._run, name="brain")
         self._thread.start()
 
@@ -314,7 +317,7 @@ class Brain:
                 session.append(*before, *prompt.user(*parts), *prompt.assistant())
             self._answered = True
             self._replied = (turn, session.mark() - len(prompt.assistant()))
-            self._tell(reply(session, self._kit, turn, cancel, self._tell))
+            self._tell(reply(session, self._kit, turn, cancel, self._tell, keep=self.keep))
         except Exception as error:  # the turn failed, the conversation goes on
             self._tell(Failed(turn, worded(error)))
             self._mend(session, here)

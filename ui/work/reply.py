@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from assistant.engine.protocol import Finished, GenerateOptions, Progress, Session, Token
-from assistant.history.records import CallState
+from assistant.history.records import CallState, ToolCall
 from assistant.tools.calls import Call
 from assistant.tools.kit import Kit
 from assistant.tools.loop import CallDone, CallProposed, CallRefused, answer
@@ -23,15 +23,26 @@ def reply(
     turn: int,
     cancel: threading.Event,
     tell: Callable[[BrainEvent], None],
+    *,
+    keep: Callable[[int, ToolCall], None] = lambda *_: None,
 ) -> Answered:
-    """Answer what was appended; ``tell`` gets what happens until then. Raises EngineError."""
+    """Answer what was appended; ``tell`` gets what happens until then. Raises EngineError.
+
+    ``keep`` gets the turn and a tool call before it is run, and again with what came of it, before the model
+    is told.
+    """
     started = time.monotonic()
     first: float | None = None
-    wrote = called = False
+    wrote = again = False
     options = GenerateOptions(max_tokens=LONGEST)
 
     def ask(call: Call, intent: str, yes: Callable[[bool], None]) -> None:
         tell(Asks(turn, call.name, intent, kit.policy.patience or 0.0, yes, call.arguments))
+
+    def called(call: Call, state: CallState, result: str) -> None:
+        event = Called(turn, call.name, _arguments(call), state, result)
+        keep(turn, event.call)
+        tell(event)
 
     for event in answer(session, kit.toolbox, ask, kit.policy, options=options, cancel=cancel):
         if first is None and not isinstance(event, Progress):
@@ -40,21 +51,21 @@ def reply(
             case Progress():
                 tell(Working(turn, event))
             case Token(text=text) if text:
-                tell(Wrote(turn, "\n" * (wrote and called) + text))
-                wrote, called = True, False
-            case CallProposed():
-                called = True
+                tell(Wrote(turn, "\n" * (wrote and again) + text))
+                wrote, again = True, False
+            case CallProposed(call):
+                again = True
+                keep(turn, ToolCall(call.name, _arguments(call)))
             case CallDone(call, result):
-                tell(_called(turn, call, "failed" if result.failed else "done", result.text))
+                called(call, "failed" if result.failed else "done", result.text)
             case CallRefused(call, _, text):
-                called = True
-                tell(_called(turn, call, "refused", text))
+                again = True
+                called(call, "refused", text)
             case Finished(reason, statistics):
                 return Answered(turn, reason, statistics, first, time.monotonic() - started)
     return Answered(turn, "cancelled", first=first, seconds=time.monotonic() - started)
 
 
-def _called(turn: int, call: Call, state: CallState, result: str) -> Called:
-    """What can't be read is told as it is."""
-    arguments = call.arguments if call.name else {"unreadable": call.written}
-    return Called(turn, call.name, arguments, state, result)
+def _arguments(call: Call) -> Mapping[str, Any]:
+    """What can't be read, as it is."""
+    return call.arguments if call.name else {"unreadable": call.written}
