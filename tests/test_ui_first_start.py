@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from command import ROOT
+from place import Place, eventually
 from PySide6.QtWidgets import QApplication, QLabel
 from real_window import desktop, load_nano, wait_until
+from virtual_audio import VirtualAudio
 from virtual_screen import VirtualScreen
 
 from assistant.settings import SettingsFile
@@ -72,6 +74,28 @@ def test_who_asks_at_once_sees_the_answer(qt: QApplication, tmp_path: Path) -> N
         one.conductor.ask(Question("hello"))  # as a hotkey does
         wait_until(one.window.transcript.isVisible)
         assert not file.load().settings.interface.welcomed  # it was not read: it comes again
+
+
+def test_the_microphone_is_not_opened_before_the_page_was_left(
+    screen: VirtualScreen, audio_server: VirtualAudio, tmp_path: Path
+) -> None:
+    """By what the sound server says: the page tells that it will be open, and how to say no."""
+    place = Place(screen, audio_server, tmp_path, package.embedded())
+    file = SettingsFile(tmp_path / "config/aside/settings.json")
+    file.change({"interface.welcomed": False})
+    with place.running() as process:  # also the model is loaded by now, and the speaker open
+        assert not audio_server.recording()
+        screen.xdotool("key", "Return")
+        eventually(lambda: file.load().settings.interface.welcomed)
+        eventually(audio_server.recording)
+        assert place.aside("quit").wait(20) == 0
+        assert process.wait(20) == 0
+    file.change({"interface.welcomed": False})
+    with place.running():  # who asks at once is heard
+        assert place.aside("listen").wait(20) == 0
+        eventually(audio_server.recording)
+        assert place.aside("stop").wait(20) == 0
+        eventually(lambda: not audio_server.recording())
 
 
 def test_a_damaged_file_is_said_until_it_is_dismissed(qt: QApplication, tmp_path: Path) -> None:

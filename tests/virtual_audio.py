@@ -72,6 +72,12 @@ class VirtualAudio:
             command = ["pactl", "unload-module", done.stdout.strip()]
             subprocess.run(command, env=self.environment, check=False, stderr=subprocess.DEVNULL)
 
+    def recording(self) -> bool:
+        """Whether any program has the microphone open."""
+        command = ["pactl", "list", "short", "source-outputs"]
+        done = subprocess.run(command, env=self.environment, capture_output=True, check=True, text=True)
+        return any(line.split("\t")[2] != "-" for line in done.stdout.splitlines())  # "-": a module
+
     def kill(self) -> None:
         """As if every device had been unplugged."""
         assert self.process is not None

@@ -77,7 +77,7 @@ class Conductor(QObject):
         self.ear = Ear(
             open_microphone or (lambda name: Microphone(name, usage)),
             settings.sound.microphone,
-            settings.privacy.preroll,
+            _preroll(settings),
             lost=lambda error: gate.post(lambda: self._lost(error)),
             interrupted=self._interrupted,
             echo=echo,
@@ -137,7 +137,7 @@ class Conductor(QObject):
 
     def apply(self, settings: Settings) -> None:
         """Follow settings that may have changed: the devices."""
-        self.ear.set(settings.sound.microphone, settings.privacy.preroll)
+        self.ear.set(settings.sound.microphone, _preroll(settings))
         self._barge_in = settings.sound.barge_in
 
     def renew_devices(self) -> bool:
@@ -383,3 +383,8 @@ class Conductor(QObject):
         if number == self._state.turn:
             self.problem.emit(error)
         self._step(turn.Silent(number))
+
+
+def _preroll(settings: Settings) -> bool:
+    """Not before the person has read that the microphone is kept open, and could say no."""
+    return settings.privacy.preroll and settings.interface.welcomed
