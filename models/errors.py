@@ -1,16 +1,16 @@
 """The exception tree of Aside. Every error a person can meet is worded once, here or where it is raised.
 
-    AsideError
-    ├── PackageError        a model package is missing, damaged, unsafe or not of this kind
-    ├── CheckpointError     a checkpoint can't be read, or a tensor is missing or unknown
-    ├── MediaError          a sound, picture or text can't be used
-    ├── DeviceError         a microphone, speaker or voice is missing or stopped working
-    ├── ContextError        the prompt does not fit the model's context
-    ├── EngineError         the engine's process died, hung or failed
-    ├── HistoryError        the history can't be read or written, or does not hold what was asked for
-    ├── SettingsError       a setting has a value that can't be used, or the settings can't be kept
-    ├── ToolError           a tool can't do what the model asked for
-    └── Cancelled           somebody asked to stop; never shown as an error
+AsideError
+├── PackageError        a model package is missing, damaged, unsafe or not of this kind
+├── CheckpointError     a checkpoint can't be read, or a tensor is missing or unknown
+├── MediaError          a sound, picture or text can't be used
+├── DeviceError         a microphone, speaker or voice is missing or stopped working
+├── ContextError        the prompt does not fit the model's context
+├── EngineError         the engine's process died, hung or failed
+├── HistoryError        the history can't be read or written, or does not hold what was asked for
+├── SettingsError       a setting has a value that can't be used, or the settings can't be kept
+├── ToolError           a tool can't do what the model asked for
+└── Cancelled           somebody asked to stop; never shown as an error
 """
 
 from __future__ import annotations

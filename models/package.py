@@ -52,7 +52,7 @@ class PackageInfo:
     ``own_adapters`` a user's adapters by name, with their values of ``adapter_input``. Lengths are in tokens.
     The KV cache takes float32 [1, kv_heads, length, head_size] twice for each of ``layers``. Longer
     recordings are transcribed in pieces of ``clip_seconds``. ``graphs`` may have ``prefill`` as well, the
-    text graph in a form that reads prompts quicker.
+    text graph in a form that reads prompts quicker. ``retells``: it can say what a tool gave back.
     """
 
     path: Path
@@ -72,6 +72,7 @@ class PackageInfo:
     adapter_input: str
     own_adapters: Mapping[str, int]
     clip_seconds: float = 30.0
+    retells: bool = True
 
     @property
     def bytes(self) -> int:
@@ -257,6 +258,7 @@ def _info(
                 if int(mode) >= FIRST_OWN_ADAPTER
             },
             clip_seconds=float(min(1800.0, max(1.0, manifest.get("clip_seconds", 30.0)))),
+            retells=manifest.get("retells", True) is not False,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PackageError(

@@ -243,6 +243,20 @@ def test_results_go_back_to_the_model(toolbox: Toolbox) -> None:
     assert last.statistics == Statistics(generated=4, seconds={"decode": 1.0})
 
 
+def test_a_model_that_can_not_retell_gets_the_result_as_its_own_words(
+    nano: LocalSession, toolbox: Toolbox
+) -> None:
+    nano.rewind(0)
+    nano.append(*prompt.system(TOOLS), *prompt.user("what is seven times eight"), *prompt.assistant())
+    events = list(answer(nano, toolbox, Person(), Policy(retell=False)))
+    assert kinds(events)[-3:] == ["CallProposed", "CallDone", "Finished"]
+    assert said(events) == ""
+    here = nano.mark()
+    nano.append(*prompt.end(), *prompt.user("hello"), *prompt.assistant())
+    assert "Hello" in said(list(answer(nano, toolbox, Person(), Policy(retell=False))))
+    assert nano.mark() > here
+
+
 def test_silence_is_a_no_and_nobody_is_asked_again(toolbox: Toolbox) -> None:
     person = Person(says=None)
     session = writes(calling(NOTE), calling(tool_call("set_timer", {"minutes": 5})), ["Well."])

@@ -20,6 +20,7 @@ from assistant.engine import prompt
 from assistant.engine.process import EngineProcess
 from assistant.engine.protocol import Clip, GenerateOptions
 from assistant.tools.kit import offered
+from models import package
 from models.errors import AsideError, Cancelled, EngineError, MediaError
 from models.prompts import SYSTEM_PROMPT, TOOLS
 
@@ -89,7 +90,7 @@ def ask(arguments: Sequence[str]) -> int:
                 seed=int(given.seed),
             ),
             () if given.tools == "off" else TOOLS if given.tools == "on" else offered(path),
-            tooling.tooling(given.yes) if given.tools == "run" else None,
+            tooling.tooling(given.yes, package.check(path).retells) if given.tools == "run" else None,
             given.system,
             given.transcript,
             narrator,

@@ -92,8 +92,8 @@ class Tooling:
             note("(Nothing runs now that would ring: `aside ask --interactive --tools run` does.)")
 
 
-def tooling(yes: bool) -> Tooling:
-    """The tools, with what the settings say of them; ``yes`` allows all."""
+def tooling(yes: bool, retell: bool) -> Tooling:
+    """The tools, with what the settings say of them; ``yes`` allows all, ``retell`` as in `Policy`."""
     loaded = SettingsFile(default_path()).load()
     for remark in loaded.remarks:
         note(remark)
@@ -105,6 +105,7 @@ def tooling(yes: bool) -> Tooling:
         Policy(
             unasked=frozenset(everything if yes else wanted.without_asking),
             patience=None if _can_ask() else 0.0,
+            retell=retell,
         ),
     )
 

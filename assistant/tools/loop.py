@@ -22,7 +22,16 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from assistant.engine import prompt
-from assistant.engine.protocol import Finished, GenerateOptions, Progress, Reason, Session, Statistics, Token
+from assistant.engine.protocol import (
+    Finished,
+    GenerateOptions,
+    Progress,
+    Reason,
+    Session,
+    Statistics,
+    Text,
+    Token,
+)
 from assistant.tools import calls
 from assistant.tools.calls import Call
 from assistant.tools.toolbox import Result, Toolbox, as_json
@@ -88,11 +97,13 @@ class Policy:
     most        calls at most, those refused included.
     unasked     names of tools with an effect that need no yes.
     patience    seconds that a person has for an answer; None is no end.
+    retell      whether the model says what came of its calls. If not, the results are its reply.
     """
 
     most: int = 6
     unasked: frozenset[str] = frozenset()
     patience: float | None = 60.0
+    retell: bool = True
 
 
 _SENTENCES: Final[dict[Why, str]] = {
@@ -168,10 +179,14 @@ def answer(
             yield turn.finished(finished.reason)
             return
         responses = [segment for text in results for segment in prompt.tool_response(as_json(text))]
+        told = [] if policy.retell else [Text(" ".join(results))]
         try:
-            session.append(*prompt.end(), *responses, *prompt.assistant())
+            session.append(*prompt.end(), *responses, *prompt.assistant(), *told)
         except ContextError:
             yield turn.finished("context")
+            return
+        if told:
+            yield turn.finished("stop")
             return
 
 

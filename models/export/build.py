@@ -42,12 +42,16 @@ _AT_ONCE = 4 * 2**20  # bytes hashed between two chances to stop
 
 @dataclass(frozen=True)
 class Card:
-    """What ``aside.json`` says about a package to people, and how long a clip it hears well (seconds)."""
+    """What ``aside.json`` says about a package to people, and how long a clip it hears well (seconds).
+
+    ``retells``: whether what it says after a tool's result can be shown; if not, the result stands alone.
+    """
 
     name: str
     description: str = ""
     limits: Sequence[str] = field(default_factory=tuple)
     clip_seconds: float = 30.0
+    retells: bool = True
 
 
 def build(
@@ -221,6 +225,7 @@ def _about(card: Card, checkpoint: Tensors) -> dict[str, Any]:
         "description": card.description,
         "limits": list(card.limits),
         "clip_seconds": card.clip_seconds,
+        "retells": card.retells,
         "context_length": config.max_position_embeddings,
         "original_max_position_embeddings": config.original_max_position_embeddings,
         "adapter_input": "adapter_mode",

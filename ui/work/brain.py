@@ -107,6 +107,7 @@ class Brain:
         self._jobs = Jobs()
         self._session: EngineProcess | None = None
         self._kit, self._path = NO_TOOLS, Path()
+        self._retells = True
         self._model: _Model | None = None
         self._answered = False  # the session ends with a reply that is still open
         self._ahead: _Ahead | None = None  # or with a question that has only begun
@@ -219,6 +220,7 @@ class Brain:
                 model.path, replace(tuned.settings(info), adapter=model.adapter), self._patience
             )
             self._room, self._limits, self._clip_seconds = room, info.limits, info.clip_seconds
+            self._retells = info.retells
             self._path = model.path
             self._begin([])
             self._model = model
@@ -317,7 +319,8 @@ class Brain:
                 session.append(*before, *prompt.user(*parts), *prompt.assistant())
             self._answered = True
             self._replied = (turn, session.mark() - len(prompt.assistant()))
-            self._tell(reply(session, self._kit, turn, cancel, self._tell, keep=self.keep))
+            kit = replace(self._kit, policy=replace(self._kit.policy, retell=self._retells))
+            self._tell(reply(session, kit, turn, cancel, self._tell, keep=self.keep))
         except Exception as error:  # the turn failed, the conversation goes on
             self._tell(Failed(turn, worded(error)))
             self._mend(session, here)
