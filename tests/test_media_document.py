@@ -17,8 +17,10 @@ from assistant.media import document
 from models.errors import Cancelled, MediaError
 
 
-def pdf(path: Path, pages: int, size: tuple[float, float] = (595, 842)) -> Path:
-    """A PDF with "Page number N" and a grey box on each page."""
+def pdf(
+    path: Path, pages: int, size: tuple[float, float] = (595, 842), text: str = "Page number {n}"
+) -> Path:
+    """A PDF with a line of text without brackets and a grey box on each page."""
     objects = [
         "<< /Type /Catalog /Pages 2 0 R >>",
         "",
@@ -26,7 +28,8 @@ def pdf(path: Path, pages: int, size: tuple[float, float] = (595, 842)) -> Path:
     ]
     kids = []
     for number in range(1, pages + 1):
-        drawn = f"0.5 g 100 100 200 50 re f 0 g BT /F1 24 Tf 100 700 Td (Page number {number}) Tj ET"
+        line = text.replace("{n}", str(number))
+        drawn = f"0.5 g 100 100 200 50 re f 0 g BT /F1 24 Tf 100 700 Td ({line}) Tj ET"
         objects.append(f"<< /Length {len(drawn)} >>\nstream\n{drawn}\nendstream")
         kids.append(len(objects) + 1)
         objects.append(
