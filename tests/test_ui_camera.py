@@ -117,6 +117,25 @@ def test_what_can_not_be_opened_or_is_forbidden_is_said(qt: QApplication, tmp_pa
         assert not one.window.camera.isVisible()
 
 
+@pytest.mark.parametrize("how", ["minimised", "forbidden", "closed"])
+def test_who_does_not_see_it_is_not_seen(
+    how: str, qt: QApplication, screen: VirtualScreen, tmp_path: Path
+) -> None:
+    with desktop(qt, tmp_path / "data", looking_at(video(tmp_path / "scene.avi"))) as one:
+        one.obey("camera")
+        wait_until(lambda: lit(one) == {"camera"})
+        if how == "minimised":
+            screen.xdotool("windowminimize", str(int(one.window.winId())))
+        elif how == "forbidden":
+            one.choices.change({"privacy.camera": False})
+        else:
+            one.window.close()
+        wait_until(lambda: not one.window.camera.open)
+        wait_until(lambda: lit(one) == frozenset())
+        assert one.usage.now & {"camera"} == frozenset()
+        assert not one.conductor.companions().pictures
+
+
 def test_closed_while_it_opens_it_leaves_nothing_open(qt: QApplication, tmp_path: Path) -> None:
     with desktop(qt, tmp_path) as one, stream() as source:
         choose(one, source.address)

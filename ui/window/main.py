@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QHBoxLayout,
@@ -125,6 +125,12 @@ class Window(QMainWindow):
         """Called by Qt."""
         self.closed.emit()
         super().closeEvent(event)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Called by Qt: who doesn't see the camera must not be seen."""
+        super().changeEvent(event)
+        if event.type() is QEvent.Type.WindowStateChange and self.isMinimized() and self.camera.open:
+            self.camera.end()
 
     def _build(self) -> None:
         self._pages = QStackedWidget()
