@@ -35,7 +35,7 @@ from ui.look.theme import LIGHT, Theme, Type
 
 _AT_ONCE: Final = 2000  # characters inserted between two looks at the event queue
 _FLUSH: Final = 16  # ms between two insertions
-_WIDEST: Final = 760  # logical pixels of a line, for the eye
+WIDEST: Final = 760  # logical pixels of a line, for the eye
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ class Transcript(QTextEdit):
         layout = self.document().documentLayout()
         top, bottom = layout.blockBoundingRect(ends[0]), layout.blockBoundingRect(ends[1])
         at = self.verticalScrollBar().value()
-        left, right = 0.0, float(self.viewport().width())
+        left, right = 0.0, float(min(self.viewport().width(), self.width() - 2 * self._margin))
         if not message.answer:
             first, last = self._span(message.turn, ends)
             left, right = max(left, first - theme.ROOM), min(right, last + theme.ROOM)
@@ -346,13 +346,17 @@ class Transcript(QTextEdit):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Called by Qt: lines stay short enough to read, in the middle of a wide window."""
-        side = max(theme.LARGE, (self.width() - _WIDEST) // 2)
+        side = self._margin
         self.setViewportMargins(side, theme.GAP, side - theme.ROOM, 0)
         self._wide.clear()
         super().resizeEvent(event)
         self._show_bar(self._focus)
 
     # --- inside
+
+    @property
+    def _margin(self) -> int:
+        return max(theme.LARGE, (self.width() - WIDEST) // 2)
 
     def _chips(self, turn: int, small: Sequence[Thumb]) -> list[Chip]:
         for number, one in enumerate(small):
@@ -417,7 +421,9 @@ class Transcript(QTextEdit):
         self.bar.show_for(message, message.turn == self.live)
         view = self.viewport().geometry()
         box = place.translated(view.topLeft()).toRect()
-        left, top = view.right() - theme.ROOM - self.bar.width(), box.top() - self.bar.height() + theme.GAP
+        left, top = box.right() - theme.GAP - self.bar.width(), box.top() - self.bar.height() + theme.GAP
+        if self.isRightToLeft():
+            left = box.left() + theme.GAP
         if not message.answer:  # beside its box, where there is room
             beside = (box.right() + theme.GAP, box.left() - theme.GAP - self.bar.width())
             free = [x for x in beside if view.left() <= x <= view.right() - self.bar.width()]

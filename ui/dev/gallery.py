@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image
-from PySide6.QtCore import QCoreApplication, QEventLoop, QTimer
+from PySide6.QtCore import QCoreApplication, QEvent, QEventLoop, Qt, QTimer
+from PySide6.QtGui import QCursor, QMouseEvent
 from PySide6.QtWidgets import QApplication, QWidget
 
 from assistant.media import picture
@@ -63,7 +64,7 @@ class _Photographer:
         self._shoot(window, "loading")
         self._wait(lambda: window.ready)
         self._shoot(window, "empty")
-        for text in ("hello", "what is seven times eight", "set a timer for five minutes"):
+        for text in ("hello", "set a timer for five minutes"):
             self._ask(Question(text))
         window.begin()
         self._ask(Question("what colour is the circle", (picture.load(picture_file),)))
@@ -144,11 +145,26 @@ class _Photographer:
         composer.put(Question())
 
     def _screen(self) -> None:
-        """The frozen screen with a window lit, as Tab does."""
+        """The frozen screen: a window lit as Tab does, and a region that is being dragged."""
         screens = self._desktop.screens
+        self._pause(_SETTLE)
         screens.freeze()
-        screens.covers[0].focusNextPrevChild(True)
-        self._shoot(screens.covers[0], "screen")
+        cover = screens.covers[0]
+        cover.focusNextPrevChild(True)
+        self._shoot(cover, "screen")
+        first = self._desktop.window.talk.exchanges[0].turn
+        transcript = self._desktop.window.transcript
+        place = transcript.place(Message(first, False))
+        if place is not None:
+            corner = cover.mapFromGlobal(transcript.viewport().mapToGlobal(place.topLeft()))
+            far = corner + place.bottomRight() - place.topLeft()
+            for kind, at in ((QEvent.Type.MouseButtonPress, corner), (QEvent.Type.MouseMove, far)):
+                held = Qt.MouseButton.LeftButton
+                where = cover.mapToGlobal(at)
+                QApplication.sendEvent(
+                    cover, QMouseEvent(kind, at, where, held, held, Qt.KeyboardModifier.NoModifier)
+                )
+            self._shoot(cover, "region")
         screens.thaw()
 
     def _pill(self) -> None:
@@ -190,6 +206,7 @@ class _Photographer:
         conductor.told.disconnect(ended.append)
 
     def _shoot(self, widget: QWidget, name: str) -> None:
+        QCursor.setPos(widget.screen().geometry().bottomRight())  # nothing is under the mouse
         self._pause(_SETTLE)
         path = self._folder / f"{name}-{self._suffix}.png"
         widget.grab().save(str(path))

@@ -144,10 +144,12 @@ QPushButton[kind="plain"] {{ border: 1px solid {t.line}; }}
 #composer {{ background: {t.raised}; border: 1px solid {t.line}; border-radius: {RADIUS + SMALL}px; }}
 #composer[focused="true"] {{ border-color: {t.accent}; }}
 #composer QPlainTextEdit {{ background: transparent; border: none; color: {t.text};
+    placeholder-text-color: {t.faint};
     selection-background-color: {t.accent}; selection-color: {t.on_accent}; }}
 #thumbnail {{ background: {t.side}; border: 1px solid {t.line}; border-radius: {GAP}px; }}
 QLineEdit {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.line}; border-radius: {GAP}px;
-    padding: {SMALL + 2}px {GAP}px; selection-background-color: {t.accent}; selection-color: {t.on_accent}; }}
+    padding: {SMALL + 2}px {GAP}px; placeholder-text-color: {t.faint};
+    selection-background-color: {t.accent}; selection-color: {t.on_accent}; }}
 QLineEdit:focus {{ border-color: {t.accent}; }}
 QListWidget {{ background: transparent; border: none; outline: none; color: {t.text}; }}
 QListWidget::item {{ border-radius: {GAP}px; padding: {GAP}px {ROOM}px; margin: 1px 0; color: {t.text}; }}
@@ -158,6 +160,7 @@ QToolButton, QPushButton {{ background: transparent; color: {t.text}; border: 1p
     border-radius: {GAP}px; padding: {SMALL + 2}px; }}
 QToolButton:hover, QPushButton:hover {{ background: {t.hover}; }}
 QToolButton:focus, QPushButton:focus {{ border-color: {t.accent}; }}
+#preferences {{ padding: {GAP}px {ROOM}px; }}
 QToolButton:disabled, QPushButton:disabled {{ color: {t.faint}; }}
 QPushButton {{ padding: {GAP}px {ROOM}px; }}
 QPushButton[kind="card"] {{ background: {t.side}; border: 1px solid {t.line}; text-align: left;

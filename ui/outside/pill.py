@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QCursor, QGuiApplication, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from assistant.turn import Phase, State
 from ui.look import icons, theme
@@ -83,6 +83,7 @@ class Pill(QWidget):
         self._state.setProperty("kind", "small")
         self.level = Level()
         self.cards = Cards()
+        self.cards.setContentsMargins(0, theme.SMALL, 0, 0)
         self._question, self._answer = QLabel(), QLabel()
         for label in (self._question, self._answer):
             label.setTextFormat(Qt.TextFormat.PlainText)
@@ -108,7 +109,8 @@ class Pill(QWidget):
         row.addStretch()
         row.addWidget(self.open_button)
         row.addWidget(self.stop_button)
-        column = QVBoxLayout(self)
+        column = self._column = QVBoxLayout(self)
+        column.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)  # Qt's is for narrower texts
         column.setContentsMargins(theme.WIDE, theme.GAP, theme.ROOM, theme.ROOM)
         column.setSpacing(theme.SMALL)
         column.addLayout(row)
@@ -196,6 +198,13 @@ class Pill(QWidget):
             self._show_texts()
             self._bring_up()
 
+    def event(self, event: QEvent) -> bool:
+        """Called by Qt: as high as what is in it, whenever that changes."""
+        done = super().event(event)
+        if event.type() is QEvent.Type.LayoutRequest:
+            self._fit()
+        return done
+
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Called by Qt: a rounded ground with a fine line."""
         painter = QPainter(self)
@@ -210,8 +219,11 @@ class Pill(QWidget):
         self._answer.setText(breakable(tail.strip()))
         self._question.setVisible(bool(self._question.text()))
         self._answer.setVisible(bool(tail.strip()))
+        self._fit()
+
+    def _fit(self) -> None:
         bottom = self.geometry().bottom()
-        self.adjustSize()
+        self.resize(_WIDTH, self._column.totalHeightForWidth(_WIDTH))
         if self.isVisible():
             self.move(self.x(), bottom - self.height() + 1)
 
@@ -232,7 +244,7 @@ class Pill(QWidget):
         """At the bottom of the screen where the pointer is."""
         screen = QGuiApplication.screenAt(QCursor.pos()) or QGuiApplication.primaryScreen()
         room = screen.availableGeometry()
-        self.adjustSize()
+        self._fit()
         self.move(room.center().x() - _WIDTH // 2, room.bottom() - self.height() - theme.HUGE)
         self.show()
         self.raise_()

@@ -38,7 +38,7 @@ class CameraPage(Page):
             "camera.source",
             self.tr("Or something else"),
             self.tr("A video file, or the address of a stream such as rtsp://camera.local/live."),
-            self.tr("The first camera"),
+            "rtsp://camera.local/live",
         )
         self.test = button(self.tr("Test"))
         self.test.setAccessibleName(self.tr("Test the camera"))

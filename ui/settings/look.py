@@ -19,7 +19,7 @@ class LookPage(Page):
     """Language, theme, size of the letters, autostart."""
 
     def __init__(self, choices: Choices) -> None:
-        super().__init__(choices, self.tr("Look"))
+        super().__init__(choices, self.tr("Appearance"))
         card = self.card()
         self.language = self.segments(
             card,
@@ -47,8 +47,8 @@ class LookPage(Page):
         line.setSpacing(theme.GAP)
         line.addWidget(self.letters)
         line.addWidget(self._points)
-        row = card.row(self.tr("Size of the letters"), both)
-        self.letters.setAccessibleName(self.tr("Size of the letters"))
+        row = card.row(self.tr("Text size"), both)
+        self.letters.setAccessibleName(self.tr("Text size"))
         self.letters.valueChanged.connect(self._show_points)
         self._show_points(_SMALLEST)
         keep = self.bind("interface.font_size", row, self._show_size)

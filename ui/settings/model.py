@@ -59,17 +59,17 @@ class ModelPage(Page):
             card,
             "model.device",
             self.tr("Computed by"),
-            (("auto", self.tr("What is fastest")), ("cpu", self.tr("The processor"))),
+            (("auto", self.tr("The fastest")), ("cpu", self.tr("The processor"))),
             self.tr("This version computes on the processor."),
         )
-        card = self.card(self.tr("How it is"))
+        card = self.card(self.tr("State"))
         self._progress = QProgressBar()
         self._progress.setRange(0, 0)
         self._progress.setTextVisible(False)
         self._progress.setFixedWidth(120)
         self.state = card.row("", self._progress)
         self.speed = card.row(self.tr("Speed"))
-        self.about = self.card(self.tr("What it is"))
+        self.about = self.card(self.tr("About this model"))
         self.about.row("…")
         card = self.card(self.tr("How to get the real model"))
         card.row(

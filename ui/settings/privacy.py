@@ -50,7 +50,7 @@ class PrivacyPage(Page):
             card,
             "privacy.keep_history",
             self.tr("Keep conversations"),
-            self.tr("Otherwise they are gone when the window is closed."),
+            self.tr("Otherwise they are gone when Aside ends."),
         )
         self.switch(card, "privacy.keep_media", self.tr("Keep their pictures and recordings as well"))
         self.picker(
@@ -69,12 +69,12 @@ class PrivacyPage(Page):
         self.switch(
             card,
             "privacy.preroll",
-            self.tr("The microphone, all the time"),
+            self.tr("Keep the microphone open"),
             self.tr("No first word is lost. Otherwise it is only open while you speak."),
         )
         self.switch(card, "privacy.screen", self.tr("The screen, when you ask about it"))
         self.switch(card, "privacy.camera", self.tr("The camera, when you ask about it"))
-        self._where = self.card(self.tr("Where it lies"))
+        self._where = self.card(self.tr("Where it is kept"))
         self._where.row("…")
         self.wipe_button = button(self.tr("Wipe …"), "danger")
         self.wipe_button.clicked.connect(self._ask)
@@ -99,7 +99,7 @@ class PrivacyPage(Page):
         self.table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeading)
         self.table.setFixedHeight(_TABLE)
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._nothing = label(self.tr("Neither microphone nor camera nor screen was used yet."), "faint")
+        self._nothing = label(self.tr("Nothing was used yet."), "faint")
         self._nothing.setMargin(theme.WIDE)
         both = QWidget()
         column = QVBoxLayout(both)

@@ -34,7 +34,8 @@ _ICONS: Final = {
 class Card(QFrame):
     """A sentence with an icon and buttons."""
 
-    def __init__(self, icon: str, text: str, colours: Theme) -> None:
+    def __init__(self, icon: str, text: str, colours: Theme, *, low: bool = False) -> None:
+        """``low``: the buttons stand beside the sentence."""
         super().__init__()
         self.setObjectName("request")
         self.setAccessibleName(text)
@@ -49,16 +50,18 @@ class Card(QFrame):
         self.small.setProperty("kind", "small")
         self._buttons = QHBoxLayout()
         self._buttons.setSpacing(theme.GAP)
-        self._buttons.addWidget(self.small, 1)
+        if not low:
+            self._buttons.addWidget(self.small, 1)
         words = QHBoxLayout()
         words.setSpacing(theme.ROOM)
-        words.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignTop)
-        words.addWidget(self.text, 1)
+        across = Qt.AlignmentFlag.AlignVCenter if low else Qt.AlignmentFlag.AlignTop
+        words.addWidget(self._icon, 0, across)
+        words.addWidget(self.text, 1, Qt.AlignmentFlag.AlignVCenter)
         column = QVBoxLayout(self)
         column.setContentsMargins(theme.WIDE, theme.ROOM, theme.ROOM, theme.ROOM)
         column.setSpacing(theme.GAP)
         column.addLayout(words)
-        column.addLayout(self._buttons)
+        (words if low else column).addLayout(self._buttons)
         self.set_theme(colours)
 
     def set_theme(self, colours: Theme) -> None:
@@ -161,7 +164,7 @@ class Cards(QWidget):
 
     def ring(self, key: str, text: str) -> None:
         """Something rings, until it is dismissed."""
-        card = Card("bell", text, self._theme)
+        card = Card("bell", text, self._theme, low=True)
         card.add_button(self.tr("Dismiss"), lambda: self.dismissed.emit(key), "main")
         self._add(key, card)
 

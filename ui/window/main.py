@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Final
 
 from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
@@ -22,7 +21,7 @@ from assistant.modes import Mode
 from assistant.turn import Phase, State
 from models.errors import AsideError, HistoryError
 from ui.conversation.talk import Talk
-from ui.conversation.transcript import Transcript
+from ui.conversation.transcript import WIDEST, Transcript
 from ui.conversation.viewer import Viewer
 from ui.gate import Gate
 from ui.look import theme
@@ -41,8 +40,6 @@ from ui.work.archive import Archive
 from ui.work.brain import BrainEvent
 from ui.work.conductor import Conductor
 from ui.work.question import Question
-
-_WIDEST: Final = 760  # logical pixels of the composer, as of the text
 
 
 class Window(QMainWindow):
@@ -173,12 +170,12 @@ class Window(QMainWindow):
         stack.addWidget(self.composer)
         middle = QWidget()
         middle.setLayout(stack)
-        middle.setMaximumWidth(_WIDEST + 2 * theme.WIDE)
+        middle.setMaximumWidth(WIDEST)
         outer = QHBoxLayout()
-        outer.setContentsMargins(theme.WIDE, 0, theme.WIDE, 0)
-        outer.addStretch(1)
-        outer.addWidget(middle, 100)
-        outer.addStretch(1)
+        outer.setContentsMargins(theme.LARGE, 0, theme.LARGE, 0)
+        outer.addStretch()
+        outer.addWidget(middle, 1)
+        outer.addStretch()
         return outer
 
     def _connect(self) -> None:

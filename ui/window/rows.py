@@ -53,19 +53,25 @@ class Rows(QStyledItemDelegate):
         style.drawControl(QStyle.ControlElement.CE_ItemViewItem, option, painter, option.widget)
         painter.save()
         title, small = self._fonts(option.font)
-        box = QRectF(option.rect).adjusted(theme.ROOM, theme.GAP, -theme.ROOM, -theme.GAP)
+        inset = theme.ROOM + style.pixelMetric(QStyle.PixelMetric.PM_FocusFrameHMargin) + 1  # as Qt's own
+        box = QRectF(option.rect).adjusted(inset, theme.GAP, -inset, -theme.GAP)
         metrics = QFontMetricsF(title)
         painter.setFont(title)
         painter.setPen(QColor(self._theme.text))
         line = metrics.elidedText(text, Qt.TextElideMode.ElideRight, box.width())
-        painter.drawText(QPointF(box.left(), box.top() + metrics.ascent()), line)
-        self._draw(painter, runs, small, box.adjusted(0, metrics.lineSpacing() + theme.SMALL, 0, 0))
+        leading = QStyle.visualAlignment(option.direction, Qt.AlignmentFlag.AlignLeft)
+        painter.drawText(box, int(leading | Qt.AlignmentFlag.AlignTop), line)
+        below = box.adjusted(0, metrics.lineSpacing() + theme.SMALL, 0, 0)
+        self._draw(painter, runs, small, below, leading)
         painter.restore()
 
-    def _draw(self, painter: QPainter, runs: Sequence[Run], font: QFont, box: QRectF) -> None:
+    def _draw(
+        self, painter: QPainter, runs: Sequence[Run], font: QFont, box: QRectF, leading: Qt.AlignmentFlag
+    ) -> None:
         layout = QTextLayout("".join(run.text for run in runs), font)
         option = QTextOption()
         option.setWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        option.setAlignment(leading | Qt.AlignmentFlag.AlignAbsolute)
         layout.setTextOption(option)
         ranges, at = [], 0
         for run in runs:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from PySide6.QtCore import QPoint, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtGui import QAction, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -63,7 +63,8 @@ class Side(QFrame):
         self.preferences_button = QToolButton()
         self.preferences_button.setIconSize(QSize(theme.ICON, theme.ICON))
         self.preferences_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.preferences_button.setText(self.tr("Settings"))
+        self.preferences_button.setObjectName("preferences")
+        self.preferences_button.setText("\u2002" + self.tr("Settings"))  # Qt puts the icon too near
         self.preferences_button.setToolTip(self.tr("Settings (Ctrl+,)"))
         self.preferences_button.setAccessibleName(self.preferences_button.toolTip())
         self.preferences_button.clicked.connect(self.preferences)
@@ -72,6 +73,8 @@ class Side(QFrame):
         self.search.setAccessibleName(self.tr("Search all conversations (Ctrl+F)"))
         self.search.setToolTip(self.search.accessibleName())
         self.search.setClearButtonEnabled(True)
+        for button in self.search.findChildren(QToolButton):
+            button.setAccessibleName(self.tr("Clear the search"))
         self.list = QListWidget()
         self.list.setAccessibleName(self.tr("Conversations"))
         self.list.setTextElideMode(Qt.TextElideMode.ElideRight)
@@ -117,6 +120,8 @@ class Side(QFrame):
         self._theme = colours
         self.new_button.setIcon(icons.icon("new", colours.text))
         self.preferences_button.setIcon(icons.icon("gear", colours.text))
+        for clear in self.search.findChildren(QAction):
+            clear.setIcon(icons.icon("close", colours.faint))
 
     @property
     def current(self) -> int:

@@ -55,11 +55,13 @@ class Thumbnail(QFrame):
         name = QLabel(self)
         name.setTextFormat(Qt.TextFormat.PlainText)
         name.setProperty("kind", "small")
-        left = SIDE + 2 * theme.SMALL
+        left = SIDE + 2 * theme.SMALL + theme.GAP
         room = self.width() - left - theme.LARGE
         name.setText(name.fontMetrics().elidedText(document.name, Qt.TextElideMode.ElideMiddle, room))
-        name.setGeometry(left, theme.SMALL, room, theme.LARGE)
-        if document.total < 2:
+        name.setAlignment(Qt.AlignmentFlag.AlignLeading | Qt.AlignmentFlag.AlignVCenter)
+        one = document.total < 2
+        name.setGeometry(left, theme.SMALL, room, SIDE if one else theme.LARGE)
+        if one:
             return
         pages = QToolButton(self)
         pages.setText(f"{document.used} / {document.total:,}")
