@@ -33,6 +33,7 @@ def hostile_package(folder: Path, call: str) -> Path:
     order = [ids["<|tool_call|>"], written, ids["<|/tool_call|>"], ids["<|end|>"]]
     _have_written(folder, order)
     manifest = json.loads((folder / "aside.json").read_text("utf-8"))
+    manifest["retells"] = True  # it may go on after a result
     for name, entry in manifest["files"].items():
         data = (folder / name).read_bytes()
         entry |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}

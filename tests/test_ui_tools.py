@@ -15,16 +15,20 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton
 from real_window import LIGHT, desktop, load_nano, wait_until
 from test_tools_loop import NOTE, calling, writes
+from test_tools_toolbox import EXAMPLES
 from virtual_audio import VirtualAudio
 from virtual_screen import VirtualScreen
 
 from assistant.history.records import ToolCall, Turn
 from assistant.history.store import History
 from assistant.settings import Tools
+from assistant.tools.calls import Call, read
 from assistant.tools.kit import kit
 from assistant.tools.schedule import Now, Schedule
+from assistant.tools.toolbox import Toolbox
 from assistant.turn import Phase
 from ui.app import Desktop
+from ui.look.tool_words import told
 from ui.window.cards import Cards, Request
 from ui.work.events import Asks, BrainEvent, Called
 from ui.work.question import Question
@@ -160,14 +164,60 @@ def test_a_card_shows_a_hostile_sentence_as_text(qt: QApplication) -> None:
     cards.deleteLater()
 
 
-def test_a_card_asks_in_the_language_of_the_window(qt: QApplication, tmp_path: Path) -> None:
-    chinese = replace(LIGHT, interface=replace(LIGHT.interface, language="zh"))
-    with desktop(qt, tmp_path, chinese) as one:
-        cards = one.window.cards
-        cards.tell(Asks(1, "add_note", "Write {time}", 60.0, lambda _: None, {"text": "{time} 7"}))
-        assert cards.shown[0].accessibleName() == "写入你的笔记：“{time} 7”"
-        cards.tell(Asks(1, "set_light", "Switch on the light.", 60.0, lambda _: None, {"room": "x"}))
-        assert cards.shown[0].accessibleName() == "Switch on the light."
+def chinese(text: str) -> bool:
+    return any("\u4e00" <= c <= "\u9fff" for c in text)
+
+
+def test_all_tools_speak_the_language_of_the_window(qt: QApplication, tmp_path: Path) -> None:
+    weather = tmp_path / "weather.json"
+    weather.write_text('{"Paris": "Rain."}')
+    toolbox = Toolbox.in_folder(tmp_path / "tools", weather)
+    calls = [Call(name, dict(arguments)) for name, arguments in EXAMPLES.items()]
+    calls += [Call("set_timer", {"minutes": 1}), Call("set_alarm", {"time": "29:00"})]
+    calls += [Call("calculate", {"a": 1, "operation": o, "b": 2}) for o in ("plus", "minus")]
+    calls += [Call("get_weather", {"place": "Rome"}), Call("set_light", {"room": "{home}", "state": "off"})]
+    wrong: list[Call] = [
+        *(
+            read(text)[0]
+            for text in ("", "[]", '[{"name": "x"}]', '{"name": "add_note", "arguments": {"a": 1}}')
+        ),
+        *(Call("set_timer", {"minutes": value}) for value in ("5", 0, 10**40)),
+        *(Call("add_note", {"text": value}) for value in (5, "", "x" * 501)),
+        *(Call("set_light", {"room": "x", "state": "ON"}), Call("set_light", {"room": "x"})),
+    ]
+    said: list[str] = []
+    english = [toolbox.intent(call) for call in calls if toolbox.intent(call)]
+    with desktop(qt, tmp_path / "data", replace(LIGHT, interface=replace(LIGHT.interface, language="zh"))):
+        for one in calls:
+            intent, result = toolbox.intent(one), toolbox.run(one).text
+            assert not intent or chinese(told(intent, one.name, one.arguments)), intent
+            own = result == "Rain."  # of the person's file
+            assert chinese(told(result, one.name, one.arguments)) != own, result
+            said += [told(intent, one.name, one.arguments)] if intent else []
+        for one in wrong:
+            text = f"Not done: {toolbox.checked(one).problem}"
+            words = told(text, one.name, one.arguments)
+            assert chinese(words.removeprefix("未执行：")), text
+        assert told("Switch on the light.", "set_light", {"room": "x"}) == "Switch on the light."
+        other = "Write into your notes: “something else”"
+        assert told(other, "add_note", {"text": "what is written"}) == other
+        assert "“{home}”" in told(toolbox.intent(calls[-1]), "set_light", calls[-1].arguments)
+    for text, call in zip(said, [c for c in calls if toolbox.intent(c)], strict=True):
+        assert all(str(v) in text for k, v in call.arguments.items() if k != "state"), text
+    assert len(english) == len(said)
+
+
+def test_a_card_asks_and_a_line_tells_in_the_language_of_the_window(qt: QApplication, tmp_path: Path) -> None:
+    settings = replace(LIGHT, interface=replace(LIGHT.interface, language="zh"))
+    with desktop(qt, tmp_path, settings) as one:
+        load_nano(one)
+        card = asked(one)
+        assert card.accessibleName() == "启动 5 分钟的计时器。"
+        wait_until(card.allow.isEnabled)
+        card.allow.click()
+        wait_until(lambda: idle(one))
+        assert "✓ 计时器将在 5 分钟后响铃。" in one.window.transcript.toPlainText()
+    assert replies(tmp_path)[0].calls[0].result == "The timer rings in 5 minutes."
 
 
 def due(folder: Path, late: float) -> None:

@@ -9,6 +9,7 @@ from PySide6.QtCore import QCoreApplication
 
 from assistant.history.records import ToolCall, Turn
 from assistant.timing import Times
+from ui.look.tool_words import told
 from ui.work.brain import Answered
 
 
@@ -80,7 +81,8 @@ def call(one: ToolCall) -> str:
             "Notes", "→ {call} (Aside ended before it knew whether it was done)"
         )
         return text.replace("{call}", said)
-    return f"{'✓' if one.state == 'done' else '✗'} {' '.join(one.result.split())}"
+    said = told(" ".join(one.result.split()), one.name, one.arguments)
+    return f"{'✓' if one.state == 'done' else '✗'} {said}"
 
 
 def notes_of(reply: Turn | None) -> Sequence[str]:

@@ -7,17 +7,18 @@ it appeared, a click that was on its way somewhere else doesn't count.
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Callable
 from typing import Final
 
-from PySide6.QtCore import QCoreApplication, Qt, QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from assistant.turn import State
 from ui.look import icons, theme
 from ui.look.theme import LIGHT, Theme
+from ui.look.tool_words import told
+from ui.look.translation import VERBATIM
 from ui.work.events import Answered, Asks, BrainEvent, Called, Failed
 
 _UNMEANT: Final = 600  # ms in which a yes is not taken
@@ -39,9 +40,11 @@ class Card(QFrame):
         super().__init__()
         self.setObjectName("request")
         self.setAccessibleName(text)
+        self.setProperty(VERBATIM, True)
         self._name = icon
         self._icon = QLabel()
         self.text = QLabel(breakable(text))
+        self.text.setProperty(VERBATIM, True)
         self.text.setTextFormat(Qt.TextFormat.PlainText)
         self.text.setWordWrap(True)
         self.text.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeading)
@@ -84,7 +87,9 @@ class Request(Card):
     """Asks whether a tool may do what it is about to do."""
 
     def __init__(self, asks: Asks, colours: Theme) -> None:
-        super().__init__(_ICONS.get(asks.name, "aside"), self._intent(asks), colours)
+        super().__init__(
+            _ICONS.get(asks.name, "aside"), told(asks.intent, asks.name, asks.arguments), colours
+        )
         self.turn = asks.turn
         self._until = time.monotonic() + asks.patience
         self.deny = self.add_button(self.tr("Don't allow"), lambda: asks.answer(False), "plain")
@@ -95,26 +100,6 @@ class Request(Card):
         self._timer.timeout.connect(self._show_left)
         self._timer.start(1000)
         self._show_left()
-
-    @staticmethod
-    def _intent(asks: Asks) -> str:
-        """What will happen, in the language of the window where there are words for it."""
-        say = QCoreApplication.translate
-        known = {
-            "set_timer": (
-                "Start a timer of {minutes} min.",
-                say("Request", "Start a timer of {minutes} min."),
-            ),
-            "set_alarm": ("Set an alarm for {time}.", say("Request", "Set an alarm for {time}.")),
-            "add_note": (
-                "Write into your notes: “{text}”",
-                say("Request", "Write into your notes: “{text}”"),
-            ),
-        }
-        english, text = known.get(asks.name, ("", ""))
-        if text == english:
-            return asks.intent
-        return re.sub(r"{(\w+)}", lambda found: str(asks.arguments.get(found[1], "?")), text)
 
     def _show_left(self) -> None:
         left = max(0, math.ceil(self._until - time.monotonic()))
