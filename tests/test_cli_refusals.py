@@ -77,7 +77,10 @@ def make(folder: Path) -> None:
         (["models", "check", "folder"], "genai_config.json is missing in folder."),
         (["models", "build", "folder", "new"], "config.json"),
         (["models", "build", "--random", "a", "b"], "Give the new folder only."),
-        (["fly"], "Argument COMMAND: invalid choice: 'fly'"),
+        (["fly"], "There is no command fly. See"),
+        (["aks", "hi"], "There is no command aks. Did you mean `ask`?"),
+        (["ask", "--imag", "x", "hi"], "Did you mean `--image`?"),
+        (["models", "lost"], "There is no action lost. Did you mean `list`?"),
     ],
 )
 def test_one_sentence_and_nothing_else(aside: Aside, words: list[str], expected: str) -> None:

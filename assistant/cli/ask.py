@@ -27,14 +27,12 @@ from models.prompts import SYSTEM_PROMPT, TOOLS
 if TYPE_CHECKING:
     from assistant.voice.speech import Narrator
 
+_USAGE = "aside ask [OPTIONS] [WORDS ...]"
 _EXAMPLES = """  aside ask "What can you do?"
   aside ask --image chart.png "Which bar is the tallest?"
   aside ask --audio question.wav --image photo.jpg --say
-  aside ask --image before.jpg --image after.jpg "What changed?" --json
-  aside ask --mic --say-to answer.wav
   aside ask --document report.pdf --pages 2-3 "What does the table say?"
-  aside ask --camera "What do you see?"
-  aside ask --camera --source clip.mp4 --frames 4 --over 2 "What happened?"
+  aside ask --camera --frames 4 "What happened?"
   aside ask --interactive
   aside ask --tools run "Set a timer for five minutes"
   cat report.txt | aside ask --text - "Summarise this text."
@@ -237,7 +235,7 @@ def _system(chat: _Chat) -> list[Any]:
 
 
 def _read(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = options.parser("ask", "Ask about text, recordings and pictures.", _EXAMPLES)
+    parser = options.parser("ask", "Ask about text, recordings and pictures.", _EXAMPLES, _USAGE)
     parser.add_argument("words", nargs="*", metavar="WORDS", help="the question")
     ordered = parser.add_argument_group("what to ask about (each as often as you like, the order is kept)")
     ordered.add_argument(
@@ -252,27 +250,28 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
     ordered.add_argument("--document", action=options.Ordered, metavar="FILE", help="a PDF or a text file")
     ordered.add_argument("--camera", action=options.Ordered, nargs=0, help="what a camera sees")
     ordered.add_argument("--mic", action=options.Ordered, nargs=0, help="listen to the microphone")
-    ordered.add_argument(
+    closer = parser.add_argument_group("more about camera and document")
+    closer.add_argument(
         "--source",
         default="",
         metavar="SOURCE",
         help="the camera: its number, a video file or a stream's address (default: that of the settings)",
     )
-    ordered.add_argument(
+    closer.add_argument(
         "--frames",
         type=options.number(1, 16, whole=True),
         default=1,
         metavar="N",
         help="pictures of the camera (default: 1)",
     )
-    ordered.add_argument(
+    closer.add_argument(
         "--over",
         type=options.number(0, 60),
         default=2.0,
         metavar="S",
         help="seconds from the first to the last of them (default: 2)",
     )
-    parser.add_argument(
+    closer.add_argument(
         "--pages",
         default="",
         metavar="PAGES",

@@ -25,7 +25,7 @@ _EXAMPLES: Final = """  aside bench desktop --virtual
 def bench(arguments: Sequence[str]) -> int:
     """Run the benchmark; returns the exit code: 1 if a bar was missed."""
     words = options.parser("bench", "Measure how fast Aside is on this machine.", _EXAMPLES)
-    commands = words.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = words.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
     desktop = commands.add_parser(
         "desktop", help="the window: start, hotkey to sound, interruption, gaps in its event loop"
     )

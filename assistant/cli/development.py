@@ -16,7 +16,7 @@ _PICTURE = Path(__file__).parent / "demo_files" / "shapes.png"
 def dev(arguments: Sequence[str]) -> int:
     """Run the command; returns the exit code."""
     words = options.parser("dev", "Commands for those who work on Aside.", "  aside dev screenshots gallery")
-    commands = words.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = words.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
     shots = commands.add_parser("screenshots", help="write every screen, light and dark, as PNG files")
     shots.add_argument("folder", type=Path)
     shots.add_argument("--language", choices=("en", "zh"), default="en")

@@ -20,29 +20,36 @@ from assistant.cli.console import STOPPED, complain
 from assistant.instance import REQUESTS
 from models.errors import AsideError, Cancelled, EngineError
 
-COMMANDS: Final = {
-    "desktop": "open the window: speak, show, type, hear",
-    "show": "bring the open window to the front",
-    "listen": "let the open window listen, as its hotkey does",
-    "screenshot": "ask the open window about the screen",
-    "handsfree": "have the open window listen again after each answer, or no longer",
-    "camera": "ask the open window about what the camera sees",
-    "stop": "silence the open window",
-    "quit": "end the open window",
-    "ask": "ask about text, recordings and pictures, and hear the answer",
-    "transcribe": "write down what is said in a recording or into the microphone",
-    "translate": "the same, and translate it",
-    "demo": "a spoken question about a picture, heard, answered and spoken",
-    "bench": "measure how fast it is on this machine",
-    "dev": "commands for those who work on Aside",
-    "doctor": "look at devices, libraries, model and memory, and say what is missing",
-    "settings": "show and change what a person can choose",
-    "models": "list, describe, build and check model packages",
-    "usage": "show when microphone, camera, screen and network were used",
-    "history": "list, search, export and delete the conversations that were kept",
+GROUPS: Final = {
+    "ask from the terminal": {
+        "ask": "ask about text, recordings and pictures, and hear the answer",
+        "transcribe": "write down what is said in a recording or into the microphone",
+        "translate": "the same, and translate it",
+        "demo": "a spoken question about a picture, heard, answered and spoken",
+    },
+    "the window": {
+        "desktop": "open it: speak, show, type, hear",
+        "show": "bring it to the front",
+        "listen": "let it listen, as its hotkey does",
+        "handsfree": "have it listen again after each answer, or no longer",
+        "screenshot": "ask it about the screen",
+        "camera": "ask it about what the camera sees",
+        "stop": "silence it",
+        "quit": "end it",
+    },
+    "look and change": {
+        "doctor": "look at devices, libraries, model and memory, and say what is missing",
+        "settings": "show and change what a person can choose",
+        "models": "list, describe, build and check model packages",
+        "history": "list, search, export and delete the conversations that were kept",
+        "usage": "show when microphone, camera, screen and network were used",
+        "bench": "measure how fast it is on this machine",
+        "dev": "commands for those who work on Aside",
+    },
 }
+COMMANDS: Final = {name: about for group in GROUPS.values() for name, about in group.items()}
 _EXAMPLES: Final = """examples:
-  aside ask --text "Set a timer for five minutes"
+  aside ask "Set a timer for five minutes"
   aside ask --image photo.jpg "What is in this picture?"
   aside ask --audio question.wav --image photo.jpg --say
   aside transcribe interview.mp3
@@ -136,16 +143,25 @@ def _ended_by_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def _listed() -> str:
+    """All commands, by what they are for."""
+    return "\n\n".join(
+        "\n".join([f"{title}:", *(f"  {name:<11} {about}" for name, about in group.items())])
+        for title, group in GROUPS.items()
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = options.Parser(
         prog="aside",
+        usage="aside COMMAND [OPTIONS] ...",
         description="Aside: a voice-and-vision assistant that runs on this machine alone.",
-        epilog=_EXAMPLES,
+        epilog=f"{_listed()}\n\n{_EXAMPLES}",
         formatter_class=options.Formatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"aside {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for name, help_text in COMMANDS.items():
-        commands.add_parser(name, help=help_text, add_help=False, allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", help=argparse.SUPPRESS)
+    for name in COMMANDS:
+        commands.add_parser(name, add_help=False, allow_abbrev=False)
     return parser

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from assistant.cli.console import complain
@@ -15,21 +17,39 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with code 2."""
-        complain(f"{message[:1].upper()}{message[1:]}. See `{self.prog} --help`.")
+        complain(f"{self._sentence(message)} See `{self.prog} --help`.")
         self.exit(2)
+
+    def _sentence(self, message: str) -> str:
+        """What argparse complains about, with what was probably meant."""
+        found = re.match(r"argument ([A-Z]+): invalid choice: '(.*)' \(choose from (.*)\)", message)
+        if found:
+            meant = _meant(found[2], re.findall(r"[\w-]+", found[3]))
+            return f"There is no {found[1].lower()} {found[2]}.{meant}"
+        found = re.match(r"unrecognized arguments: (--[\w-]+)", message)
+        meant = _meant(found[1], self._option_string_actions) if found else ""
+        return f"{message[:1].upper()}{message[1:]}.{meant}"
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f" Did you mean `{near[0]}`?" if near else ""
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
     """Help with the examples as they are written, and room for long options."""
 
     def __init__(self, prog: str, **settings: Any) -> None:
-        super().__init__(prog, **settings | {"max_help_position": 28})
+        super().__init__(prog, **settings | {"max_help_position": 24})
 
 
-def parser(command: str, description: str, examples: str) -> argparse.ArgumentParser:
-    """The parser of one subcommand."""
+def parser(
+    command: str, description: str, examples: str, usage: str | None = None
+) -> argparse.ArgumentParser:
+    """The parser of one subcommand. ``usage`` stands for argparse's where that would be a wall."""
     return Parser(
         prog=f"aside {command}",
+        usage=usage,
         description=description,
         epilog=f"examples:\n{examples}" if examples else None,
         formatter_class=Formatter,

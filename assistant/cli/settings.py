@@ -24,7 +24,7 @@ def settings(arguments: Sequence[str]) -> int:
     """Run the command; returns the exit code."""
     parser = options.parser("settings", "Show and change the settings.", _EXAMPLES)
     actions = parser.add_subparsers(
-        dest="action", metavar="ACTION", required=True, parser_class=options.Parser
+        dest="action", metavar="ACTION", title="actions", required=True, parser_class=options.Parser
     )
     listed = actions.add_parser("list", help="show all settings", allow_abbrev=False)
     listed.add_argument("--json", action="store_true", help="print one JSON object instead")
