@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
-from real_window import desktop, load_nano, wait_until
+from real_window import LIGHT, desktop, load_nano, wait_until
 from virtual_audio import VirtualAudio, espeak
 
+from assistant.history.records import NewMedia
 from assistant.history.store import History
 from assistant.media import sound
 from assistant.media.sound import RATE, Sound
@@ -22,7 +25,7 @@ from assistant.voice.dictation import dictate
 from assistant.voice.microphone import FileMicrophone
 from models.prompts import TRANSCRIBE, transcribe_and_translate, translate
 from ui.app import Desktop
-from ui.work import brain
+from ui.work import brain, conductor
 
 HELLO, TIMER = "hello", "set a timer for five minutes"
 
@@ -125,9 +128,22 @@ def test_captions_grow_while_somebody_speaks_and_are_kept(
         wait_until(lambda: any(isinstance(event, brain.Answered) for event in told))
         assert not listening(one)
         assert not one.window.cards.shown
+        wait_until(lambda: one.window.transcript.sheet.chips_of(1))
+        assert one.window.transcript.sheet.chips_of(1) == [0]
+        one.window.talk.open_medium(1, 0)  # both pieces can be heard again
+        wait_until(lambda: one.window.transcript.playing == (1, 0))
+        wait_until(lambda: one.conductor.state.phase is Phase.IDLE)
     with History(tmp_path / "history") as history:
         conversation = history.conversations()[0]
         asked, reply = history.turns(conversation.id)
+        pieces = [sound.load(history.media.checked(piece)) for piece in reply.media]
+        assert len(pieces) == 2
+        assert all(0.3 < piece.seconds < 6 and not piece.is_silent for piece in pieces)
+        assert pieces[0].seconds < pieces[1].seconds
+    with desktop(qt, tmp_path) as one:  # after a restart
+        wait_until(lambda: one.window.side.list.count() == 1)
+        one.window.side.list.itemClicked.emit(one.window.side.list.item(0))
+        wait_until(lambda: one.window.transcript.sheet.chips_of(-1) == [0])
         assert conversation.mode == "transcribe"
         assert asked.text == "Transcribe"
         assert reply.state == "complete"
@@ -152,3 +168,65 @@ def test_a_recording_is_written_down_and_a_translation_says_what_nano_cannot(
             text = one.window.transcript.toPlainText()
             assert TIMER in text
             assert ("can't translate" in text) == (name == "translate")
+
+
+def test_a_dictation_ends_honestly_and_keeps_no_sound_if_none_is_to_be_kept(
+    qt: QApplication, tmp_path: Path, audio_server: VirtualAudio, said: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULSE_SERVER", audio_server.environment["PULSE_SERVER"])
+    monkeypatch.setenv("PULSE_COOKIE", audio_server.environment["PULSE_COOKIE"])
+    monkeypatch.setattr(conductor, "_DICTATION", 0.5)
+    unkept = replace(LIGHT, privacy=replace(LIGHT.privacy, keep_media=False))
+    with desktop(qt, tmp_path, unkept) as one:
+        load_nano(one)
+        one.obey("listen-transcribe")
+        wait_until(lambda: listening(one))
+        QTest.qWait(500)  # the microphone opens
+        with audio_server.spoken_into_microphone(said):
+            wait_until(lambda: not listening(one))
+        assert "two hours" in one.window.banner.text
+        wait_until(lambda: HELLO in one.window.transcript.toPlainText())
+        assert one.conductor.brain.behind == 0
+    assert not list(tmp_path.rglob("*.wav"))
+    with History(tmp_path / "history") as history:
+        assert not [m for t in history.turns(history.conversations()[0].id) for m in t.media]
+
+
+class Long:
+    """A microphone into which the same is said again and again, for so many seconds."""
+
+    name = "long"
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self._once = sound.load(path).samples
+        self._left = seconds
+
+    def blocks(self, cancel: threading.Event | None = None) -> Iterator[np.ndarray]:
+        size = RATE // 50
+        while self._left > 0 and not (cancel is not None and cancel.is_set()):
+            for start in range(0, self._once.size - size, size):
+                self._left -= 0.02
+                yield self._once[start : start + size]
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_long_dictation_needs_no_more_memory(said: Path, tmp_path: Path) -> None:
+    """Each piece is kept as a file as soon as it ends, as the window does it."""
+    peaks: list[int] = []
+    for minutes in (0.5, 4.0):
+        with History(tmp_path / str(minutes)) as history:
+            reply = history.stream(history.create().id)
+
+            def keep(piece: Sound, history: History = history, turn: int = reply.id) -> None:
+                history.attach(turn, NewMedia(sound.wav(piece), "audio/wav"))
+
+            tracemalloc.start()
+            dictate(Long(said, 60.0 * minutes), threading.Event(), on_piece=keep)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+            kept = reply.finish().media
+        seconds = sound.wav_seconds(sum(one.bytes for one in kept), len(kept))
+        assert 0.3 * 60 * minutes < seconds < 60 * minutes + 10
+    assert peaks[1] < peaks[0] + (1 << 20)

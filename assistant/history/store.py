@@ -17,7 +17,7 @@ from assistant.history import schema, turns, words, writer
 from assistant.history.faults import DAMAGED, BusyError, DiskFullError, code, explained, free_space
 from assistant.history.media import MediaFolder
 from assistant.history.opening import open_history
-from assistant.history.records import CallState, Conversation, Hit, Media, NewTurn, ToolCall, Turn
+from assistant.history.records import CallState, Conversation, Hit, Media, NewMedia, NewTurn, ToolCall, Turn
 from assistant.history.streaming import EVERY, StreamedTurn
 from models.errors import HistoryError
 
@@ -131,6 +131,13 @@ class History:
             kept = self.turn(turn)
             self._touch(kept.conversation)
             return kept
+
+    def attach(self, turn: int, media: NewMedia) -> Media:
+        """Add a file to a turn, also to one that is being written."""
+        with self._placed([media]) as (db, kept):
+            self.turn(turn)
+            turns.insert_media(db, turn, kept)
+            return kept[0]
 
     def set_heard(self, turn: int, heard: str | None) -> None:
         """Keep how much of a spoken reply was heard before it was interrupted."""
@@ -287,27 +294,32 @@ class History:
         state: Literal["open", "complete", "stopped", "failed"],
         instead_of: int | None,
     ) -> Turn:
+        with self._placed(turn.media) as (db, kept):
+            self._conversation(conversation)
+            if instead_of is not None:
+                self._check_visible(conversation, instead_of)
+            owner = writer.me() if state == "open" else ""
+            number = turns.insert(db, conversation, turn, kept, state=state, writer=owner)
+            if instead_of is not None:
+                db.execute(
+                    "UPDATE turn SET hidden_by = ?1 WHERE conversation = ?2 AND id >= ?3 AND id < ?1"
+                    " AND hidden_by IS NULL",
+                    (number, conversation, instead_of),
+                )
+            self._touch(conversation)
+            if turn.role == "user":
+                self._name(conversation, turn.transcript or turn.text)
+            return self.turn(number)
+
+    @contextmanager
+    def _placed(self, media: Iterable[NewMedia | Media]) -> Iterator[tuple[sqlite3.Connection, list[Media]]]:
+        """A transaction in which these files have their names; without it, they go again."""
         placed = False
         try:
-            with explained(self.folder), self.media.staged(turn.media) as staged, self._write() as db:
-                self._conversation(conversation)
-                if instead_of is not None:
-                    self._check_visible(conversation, instead_of)
+            with explained(self.folder), self.media.staged(media) as staged, self._write() as db:
                 placed = any(path for _, path in staged)
                 self.media.place(staged)
-                kept = [media for media, _ in staged]
-                owner = writer.me() if state == "open" else ""
-                number = turns.insert(db, conversation, turn, kept, state=state, writer=owner)
-                if instead_of is not None:
-                    db.execute(
-                        "UPDATE turn SET hidden_by = ?1 WHERE conversation = ?2 AND id >= ?3 AND id < ?1"
-                        " AND hidden_by IS NULL",
-                        (number, conversation, instead_of),
-                    )
-                self._touch(conversation)
-                if turn.role == "user":
-                    self._name(conversation, turn.transcript or turn.text)
-                return self.turn(number)
+                yield db, [one for one, _ in staged]
         except BaseException:
             if placed:
                 with contextlib.suppress(HistoryError):

@@ -46,14 +46,19 @@ def insert(
         ),
     )
     number = int(cursor.lastrowid or 0)
-    db.executemany(
-        "INSERT INTO attachment (turn, sha256, media_type, bytes, name) VALUES (?, ?, ?, ?, ?)",
-        ((number, m.sha256, m.media_type, m.bytes, clean(m.name)) for m in media),
-    )
+    insert_media(db, number, media)
     insert_calls(db, number, turn.calls)
     if state != "open":
         index(db, number)
     return number
+
+
+def insert_media(db: sqlite3.Connection, turn: int, media: Iterable[Media]) -> None:
+    """Add media, which have been placed, to a turn."""
+    db.executemany(
+        "INSERT INTO attachment (turn, sha256, media_type, bytes, name) VALUES (?, ?, ?, ?, ?)",
+        ((turn, m.sha256, m.media_type, m.bytes, clean(m.name)) for m in media),
+    )
 
 
 def insert_calls(db: sqlite3.Connection, turn: int, calls: Iterable[ToolCall]) -> None:

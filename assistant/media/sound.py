@@ -97,6 +97,11 @@ def wav(sound: Sound) -> bytes:
     return buffer.getvalue()
 
 
+def wav_seconds(size: int, files: int = 1) -> float:
+    """How long files that `wav` made last, which have so many bytes together."""
+    return max(0, size - 44 * files) / (2 * RATE)
+
+
 def _blocks(path: Path, longest: float) -> Iterator[Samples]:
     """Decode a file, mono at 16 kHz, block by block."""
     with _opened(path) as file:

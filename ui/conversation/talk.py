@@ -17,15 +17,17 @@ from PySide6.QtWidgets import QApplication
 from assistant.engine import prompt
 from assistant.engine.protocol import Segment
 from assistant.history.media import MediaFolder
-from assistant.history.records import Conversation, ToolCall, Turn
+from assistant.history.records import Conversation, Media, ToolCall, Turn
 from assistant.history.replay import replied
+from assistant.media import sound
+from assistant.media.sound import Sound
 from assistant.timing import Times
 from assistant.turn import Phase, State
 from models.errors import AsideError, ContextError
 from ui.conversation.message_bar import Act
 from ui.conversation.notes import call, cost, notes_of, steps
 from ui.conversation.sheet import Message
-from ui.conversation.thumbs import Thumb, kept_question, kept_segments, thumbs
+from ui.conversation.thumbs import Thumb, kept_question, kept_segments, said, thumbs
 from ui.conversation.transcript import Past, Transcript
 from ui.gate import Gate
 from ui.look.nano_words import spoken
@@ -48,6 +50,7 @@ class Exchange:
     words: str = ""
     answer: list[str] = field(default_factory=list)
     calls: list[ToolCall] = field(default_factory=list)
+    pieces: list[Media] = field(default_factory=list)  # of a dictation, its recordings
 
     def segments(self, media: MediaFolder) -> Sequence[Segment]:
         """For the engine. Takes time."""
@@ -84,6 +87,7 @@ class Talk(QObject):
         transcript.opened.connect(self.open_medium)
         conductor.changed.connect(self._show_state)
         conductor.asked.connect(self._asked)
+        conductor.dictated.connect(self._dictated)
         conductor.interrupted.connect(self.set_heard)
         conductor.understood.connect(self._understood)
         conductor.told.connect(self._told)
@@ -149,7 +153,8 @@ class Talk(QObject):
         if self._transcript.playing == (turn, number):
             self._conductor.stop()
         elif place is not None:
-            self._with_question(self.exchanges[place], partial(self._open_medium, turn, number))
+            one = self.exchanges[place]
+            self._with_question(one, partial(self._open_medium, one, number))
 
     # --- inside
 
@@ -182,14 +187,19 @@ class Talk(QObject):
         if self._replaced is not None:
             self.edited.emit(question)
 
-    def _open_medium(self, turn: int, number: int, question: Question) -> None:
-        seen = question.seen
+    def _open_medium(self, one: Exchange, number: int, question: Question) -> None:
+        seen, sounds, media = question.seen, question.sounds, self._archive.media
         if number < len(seen):
             self.show_picture(seen[number])
-        elif number - len(seen) < len(question.sounds):
-            self._conductor.play(question.sounds[number - len(seen)])
-            self._played = self._conductor.state.turn, (turn, number)
-            self._show_state(self._conductor.state)
+            return
+        if number - len(seen) < len(sounds):
+            self._conductor.play(sounds[number - len(seen)])
+        elif one.pieces:
+            self._conductor.play(sound.load(media.checked(piece)) for piece in [*one.pieces])
+        else:
+            return
+        self._played = self._conductor.state.turn, (one.turn, number)
+        self._show_state(self._conductor.state)
 
     def _opened(self, turn: int | None, words: str, opened: Opened) -> None:
         self._clear()
@@ -197,7 +207,8 @@ class Talk(QObject):
         for place, kept in enumerate(opened.exchanges):
             asked = kept.asked.transcript or kept.asked.text
             answer = [] if kept.reply is None else [kept.reply.text]
-            self.exchanges.append(Exchange(-1 - place, None, kept, asked, answer))
+            pieces = [] if kept.reply is None else [*kept.reply.media]
+            self.exchanges.append(Exchange(-1 - place, None, kept, asked, answer, pieces=pieces))
         self.remember()
         if self.exchanges:
             self.begun.emit()
@@ -217,8 +228,11 @@ class Talk(QObject):
         media, ratio = self._archive.media, self._transcript.devicePixelRatioF()
 
         def read() -> list[list[Thumb]]:
-            asked = [one.kept.asked for one in chunk if one.kept is not None]
-            return [thumbs(kept_question(turn, media), ratio) if turn.media else [] for turn in asked]
+            asked = [(one.kept.asked, one.pieces) for one in chunk if one.kept is not None]
+            return [
+                [*(thumbs(kept_question(turn, media), ratio) if turn.media else []), *said(pieces)]
+                for turn, pieces in asked
+            ]
 
         def show(drawn: list[list[Thumb]]) -> None:
             if filling != self._filling:
@@ -253,6 +267,20 @@ class Talk(QObject):
         self.exchanges.append(Exchange(turn, question, None, question.text))
         self.begun.emit()
         self._archive.asked(turn, question, len(self.exchanges) - 1, partial(self._title, turn))
+
+    def _dictated(self, turn: int, piece: Sound) -> None:
+        def kept(media: Media) -> None:
+            place = self._place(turn)
+            if place is not None:
+                self.exchanges[place].pieces.append(media)
+
+        self._archive.said(turn, piece, kept)
+
+    def _show_pieces(self, turn: int) -> None:
+        """What was said in a dictation can be heard again."""
+        place = self._place(turn)
+        if place is not None and self.exchanges[place].pieces:
+            self._transcript.set_thumbs(turn, said(self.exchanges[place].pieces))
 
     def _understood(self, turn: int, text: str) -> None:
         place = self._place(turn)
@@ -299,6 +327,7 @@ class Talk(QObject):
                 self._costs[turn] = event, ""
                 self._show_cost(turn, self._times.pop(turn, Times()))
                 self._archive.told(event)
+                self._archive.then(partial(self._show_pieces, turn))
             case brain.Failed(turn, error):
                 self._transcript.add_note(str(error), turn)
                 self._archive.told(event)

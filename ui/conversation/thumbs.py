@@ -13,7 +13,7 @@ from assistant.engine import prompt
 from assistant.engine.protocol import Segment
 from assistant.history import documents
 from assistant.history.media import MediaFolder
-from assistant.history.records import Turn
+from assistant.history.records import Media, Turn
 from assistant.history.replay import replay
 from assistant.media import sound
 from assistant.media.document import Document
@@ -66,6 +66,11 @@ def thumbs(question: Question, ratio: float) -> list[Thumb]:
         *(one.seconds for one in question.sounds),
         *(_paper(one, ratio) for one in texts),
     ]
+
+
+def said(pieces: Sequence[Media]) -> list[Thumb]:
+    """Of all recordings of a dictation together."""
+    return [sound.wav_seconds(sum(one.bytes for one in pieces), len(pieces))] if pieces else []
 
 
 def _small(data: bytes, ratio: float) -> QImage:

@@ -17,10 +17,11 @@ from PySide6.QtCore import QTimer
 from assistant.history import documents
 from assistant.history.export import Exported, Format, export
 from assistant.history.media import MediaFolder
-from assistant.history.records import Conversation, Hit, NewMedia, NewTurn, ToolCall, Turn
+from assistant.history.records import Conversation, Hit, Media, NewMedia, NewTurn, ToolCall, Turn
 from assistant.history.schema import MEDIA
 from assistant.history.store import History, erase
 from assistant.history.streaming import StreamedTurn
+from assistant.media.sound import Sound, wav
 from assistant.settings import Privacy
 from models.errors import AsideError, HistoryError
 from ui.gate import Gate, worded
@@ -177,6 +178,20 @@ class Archive:
             with contextlib.suppress(TimeoutError):
                 kept.result(_WAIT)
 
+    def said(self, turn: int, sound: Sound, done: Callable[[Media], None]) -> None:
+        """Keep a piece of a dictation with its text, if recordings are kept."""
+
+        def told(kept: Media | None) -> None:
+            if kept is not None:
+                done(kept)
+
+        if self._privacy.keep_media:
+            self._do(partial(self._said, turn, sound), told)
+
+    def then(self, done: Callable[[], Any]) -> None:
+        """Call back when all that was told until now is kept."""
+        self._do(lambda _: None, lambda _: done())
+
     def heard(self, turn: int, heard: str) -> None:
         """Keep how much of a spoken answer was heard before it was interrupted."""
         self._do(partial(self._heard, turn, heard))
@@ -253,6 +268,12 @@ class Archive:
                 self._end(kept, state, figures=figures(event))
             case Failed(_, error):
                 self._end(kept, "failed", problem=str(error))
+
+    def _said(self, turn: int, sound: Sound, history: History) -> Media | None:
+        kept = self._keeping.get(turn)
+        if kept is None:
+            return None
+        return history.attach(kept.reply.id, NewMedia(wav(sound), "audio/wav"))
 
     def _call(self, turn: int, call: ToolCall, _history: History) -> None:
         kept = self._keeping.get(turn)

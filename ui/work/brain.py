@@ -117,6 +117,8 @@ class Brain:
         self._clip_seconds = 30.0
         self._replied = (0, 0)  # the turn that was answered last, and the place of its answer
         self._room = 0  # tokens left free for what is asked next
+        self._lock = threading.Lock()
+        self._behind = 0.0
         self._cancels: dict[int, threading.Event] = {}
         self.keep: Callable[[int, ToolCall], None] = lambda *_: None
         """Called by the brain's thread with a turn and its tool call, before it runs and after; keeps it."""
@@ -162,7 +164,15 @@ class Brain:
 
     def caption(self, turn: int, sound: Sound, mode: Mode) -> None:
         """Write down one piece of a dictation; tells `Wrote`."""
+        with self._lock:
+            self._behind += sound.seconds
         self._jobs.put(lambda: self._caption(turn, sound, mode))
+
+    @property
+    def behind(self) -> float:
+        """Seconds of dictations that wait to be written down."""
+        with self._lock:
+            return self._behind
 
     def end_captions(self, turn: int) -> None:
         """That was the last piece; tells `Answered`."""
@@ -367,6 +377,9 @@ class Brain:
             self._tell(Limited(turn, str(worded(error))))  # the other pieces may still be understood
             if self._session is not None:
                 self._mend(self._session, self._session.mark())
+        finally:
+            with self._lock:
+                self._behind -= sound.seconds
 
     def _write_down(self, turn: int, sound: Sound, mode: Mode, cancel: threading.Event) -> None:
         session = self._session

@@ -32,12 +32,20 @@ from ui.gate import Gate
 from ui.work import brain
 from ui.work.brain import Brain, BrainEvent
 from ui.work.ear import Recording
-from ui.work.mouth import Mouth
+from ui.work.mouth import Mouth, Performance
 from ui.work.question import Question
 
 OpenMicrophone = Callable[[str], BlockSource]
 _RENEW: Final = 1.0  # s
 _SILENCE, _LONG_SILENCE = 10.0, 180.0  # s without a word that end a recording, and hands-free
+_DICTATION: Final = 2 * 3600.0  # s of speech
+_BEHIND: Final = 900.0  # s of a dictation that wait in memory, 64 kB each
+_ENOUGH: Final = DeviceError(
+    "A dictation has two hours of speech at most.", "All of it is written down; begin another one."
+)
+_TOO_SLOW: Final = DeviceError(
+    "The model is 15 minutes behind, so the dictation was ended.", "What was said is still written down."
+)
 _NOTHING: Final = DeviceError("Nothing was heard.", "Speak louder or closer to the microphone.")
 
 
@@ -57,6 +65,8 @@ class Conductor(QObject):
     """The number of a turn and when its steps came, as soon as its first sound or last word did."""
     drafted = Signal(str)
     """What was understood so far of a piece of a dictation."""
+    dictated = Signal(int, Sound)
+    """The number of a turn and a piece of its dictation."""
     interrupted = Signal(int, str)
     """The number of a turn whose answer was spoken, and how much of it was heard."""
     problem = Signal(AsideError)
@@ -93,7 +103,7 @@ class Conductor(QObject):
         """What is done with what is spoken next."""
         self.wording: Callable[[Mode], str] = lambda mode: mode.name
         """What a dictation is called in the conversation."""
-        self._dictations: dict[int, int] = {}  # turns, and how many pieces of them there are
+        self._dictations: dict[int, float] = {}  # turns, and how many seconds were said in them
         self._spoken: dict[int, Sound] = {}  # questions whose words are not known for sure
 
     @property
@@ -131,8 +141,8 @@ class Conductor(QObject):
         self._step(turn.Ask(question, aloud))
         self._note(self._state.turn, "ended", now)
 
-    def play(self, what: str | Sound) -> None:
-        """Speak a text or play a recording, as a turn that can be interrupted like any other."""
+    def play(self, what: Performance) -> None:
+        """Speak a text or play recordings, as a turn that can be interrupted like any other."""
         self._step(turn.Play(what))
 
     def apply(self, settings: Settings) -> None:
@@ -215,7 +225,7 @@ class Conductor(QObject):
         """Write down what is said, until the person ends it: the pieces are written while others are said."""
         recording = self._recordings[number] = Recording()
         gate, source, mode = self._gate, self.ear.listen(), self.mode
-        self._dictations[number] = 0
+        self._dictations[number] = 0.0
         self.asked.emit(number, Question(self.wording(mode), mode=mode))
         self.brain.begin_captions(number, mode)
 
@@ -243,8 +253,15 @@ class Conductor(QObject):
         gate.run(listen, ended, lost)
 
     def _dictated(self, number: int, piece: Sound, mode: Mode) -> None:
-        self._dictations[number] += 1
+        self._dictations[number] += piece.seconds
+        self.dictated.emit(number, piece)
         self.brain.caption(number, piece, mode)
+        recording = self._recordings.get(number)
+        enough = _ENOUGH if self._dictations[number] >= _DICTATION else None
+        enough = _TOO_SLOW if self.brain.behind >= _BEHIND else enough
+        if enough is not None and recording is not None and not recording.ended.is_set():
+            recording.finish()
+            self.problem.emit(enough)
 
     def _record(self, number: int) -> None:
         if self.mode.name != "chat":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
@@ -13,6 +13,9 @@ from assistant.voice.speech import Narrator, Voice
 from models.errors import AsideError
 
 _LOCK: Final = 3.0  # s
+
+Performance = str | Sound | Iterable[Sound]
+"""Something to hear: a text, or recordings."""
 
 
 class Mouth:
@@ -88,8 +91,11 @@ class Mouth:
                 self._reset()
                 raise
 
-    def perform(self, turn: int, what: str | Sound) -> None:
-        """Speak a text, or play a recording, to its end or until it is hushed. Raises DeviceError."""
+    def perform(self, turn: int, what: Performance) -> None:
+        """Speak a text, or play recordings, to the end or until it is hushed.
+
+        Raises DeviceError, and what the recordings raise.
+        """
         if isinstance(what, str):
             self.begin(turn)
             self.push(turn, what)
@@ -101,8 +107,10 @@ class Mouth:
             speaker, self._turn = self._speaker, turn
         assert speaker is not None
         try:
-            if turn > self._hushed:
-                speaker.play(what)
+            for sound in (what,) if isinstance(what, Sound) else what:
+                if turn <= self._hushed:
+                    return
+                speaker.play(sound)
                 speaker.wait()
         except AsideError:
             if turn > self._hushed:
