@@ -9,10 +9,12 @@ import re
 from pathlib import Path
 
 import pytest
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QApplication
-from real_window import desktop
+from real_window import desktop, wait_until
 
 from assistant.settings import Interface, Settings
+from ui.conversation.sheet import Message
 from ui.look import icons, theme
 from ui.look.theme import DARK, LIGHT, Theme
 from ui.look.translation import Translation
@@ -80,6 +82,36 @@ def test_the_window_speaks_chinese_in_the_dark(qt: QApplication, tmp_path: Path)
         assert one.window.composer.text.font().pixelSize() == theme.Type(2.0).px(0)
     with desktop(qt, tmp_path) as one:
         assert one.window.side.search.placeholderText() == "Search"
+
+
+def test_it_can_be_read_from_the_right(qt: QApplication, tmp_path: Path) -> None:
+    """The window is mirrored; text goes its own way in either."""
+    with desktop(qt, tmp_path) as one:
+        window, transcript = one.window, one.window.transcript
+        for direction in (Qt.LayoutDirection.RightToLeft, Qt.LayoutDirection.LeftToRight):
+            qt.setLayoutDirection(direction)
+            window.talk.begin()
+            transcript.add_question(1, "ما هذا؟")
+            transcript.append_answer("זה עיגול כחול.")
+            transcript.add_question(2, "what is it")
+            window._show_talk()
+            wait_until(
+                lambda: transcript.sheet.message(transcript.document().lastBlock()) == Message(2, False)
+            )
+            backward = direction is Qt.LayoutDirection.RightToLeft
+            assert (window.side.x() > transcript.mapTo(window, QPoint()).x()) is backward
+            wait_until(lambda: transcript.place(Message(1, False)) is not None)
+            arabic, english = (transcript.place(Message(n, False)) for n in (1, 2))
+            assert arabic is not None
+            assert english is not None
+            assert arabic.left() > english.right()
+            column = transcript.viewport().mapTo(window, english.topLeft().toPoint()).x()
+            composer = window.composer.mapTo(window, QPoint()).x()
+            assert abs(column - composer) <= 1
+            transcript.focus_message(Message(1, True))
+            assert transcript.bar.geometry().right() < transcript.width() // 2, (
+                "it would hide the first words"
+            )
 
 
 def test_garbage_of_a_translation_while_qt_asks_another(qt: QApplication) -> None:

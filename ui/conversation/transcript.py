@@ -73,6 +73,7 @@ class Transcript(QTextEdit):
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)  # lines keep their width
         self._theme = LIGHT
         self.sheet = Sheet(self.document())
         self.finder = Finder(self, self.sheet)
@@ -94,6 +95,7 @@ class Transcript(QTextEdit):
         self.bar.wanted.connect(self.wanted)
         self.viewport().setMouseTracking(True)
         bar = self.verticalScrollBar()
+        bar.setEnabled(False)
         bar.valueChanged.connect(self._scrolled)
         bar.rangeChanged.connect(self._grown)
 
@@ -346,13 +348,24 @@ class Transcript(QTextEdit):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Called by Qt: lines stay short enough to read, in the middle of a wide window."""
-        side = self._margin
-        self.setViewportMargins(side, theme.GAP, side - theme.ROOM, 0)
+        self._keep_column()
         self._wide.clear()
         super().resizeEvent(event)
         self._show_bar(self._focus)
 
+    def changeEvent(self, event: QEvent) -> None:
+        """Called by Qt."""
+        super().changeEvent(event)
+        if event.type() is QEvent.Type.LayoutDirectionChange:
+            self._keep_column()
+
     # --- inside
+
+    def _keep_column(self) -> None:
+        side = self._margin
+        sides = (side, side - theme.ROOM)  # the scroll bar stands at the end of the line
+        left, right = sides[::-1] if self.isRightToLeft() else sides
+        self.setViewportMargins(left, theme.GAP, right, 0)
 
     @property
     def _margin(self) -> int:
@@ -422,8 +435,9 @@ class Transcript(QTextEdit):
         view = self.viewport().geometry()
         box = place.translated(view.topLeft()).toRect()
         left, top = box.right() - theme.GAP - self.bar.width(), box.top() - self.bar.height() + theme.GAP
-        if self.isRightToLeft():
-            left = box.left() + theme.GAP
+        ends = self.sheet.ends(message)
+        if ends is not None and ends[0].textDirection() is Qt.LayoutDirection.RightToLeft:
+            left = box.left() + theme.GAP  # where the first line ends
         if not message.answer:  # beside its box, where there is room
             beside = (box.right() + theme.GAP, box.left() - theme.GAP - self.bar.width())
             free = [x for x in beside if view.left() <= x <= view.right() - self.bar.width()]
@@ -480,6 +494,7 @@ class Transcript(QTextEdit):
         self._show_bar(self._focus)
 
     def _grown(self, _least: int, most: int) -> None:
+        self.verticalScrollBar().setEnabled(most > 0)
         if self._follow:
             self.verticalScrollBar().setValue(most)
 

@@ -26,6 +26,7 @@ from ui.look.theme import LIGHT, Theme
 _WIDTH: Final = 40  # logical pixels of a switch
 _NARROWEST: Final = 160  # of a picker
 _WIDEST: Final = 300
+_LETTERS: Final = 26  # that it has room for at least, however large they are
 
 
 class Switch(QAbstractButton):
@@ -86,7 +87,6 @@ class Picker(QComboBox):
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.setMinimumWidth(_NARROWEST)
-        self.setMaximumWidth(_WIDEST)
         self.setMaxVisibleItems(14)
         self.activated.connect(lambda place: self.picked.emit(self.itemData(place)))
 
@@ -113,7 +113,12 @@ class Picker(QComboBox):
     def sizeHint(self) -> QSize:
         """Called by Qt."""
         hint = super().sizeHint()
-        return QSize(hint.width() + theme.LARGE, max(theme.BUTTON, hint.height()))
+        widest = max(_WIDEST, _LETTERS * self.fontMetrics().averageCharWidth())
+        return QSize(min(hint.width() + theme.LARGE, widest), max(theme.BUTTON, hint.height()))
+
+    def minimumSizeHint(self) -> QSize:
+        """Called by Qt."""
+        return QSize(_NARROWEST, self.sizeHint().height())
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Called by Qt."""

@@ -207,6 +207,7 @@ QProgressBar::chunk {{ background: {t.accent}; border-radius: 2px; }}
 QScrollArea {{ background: transparent; border: none; }}
 QScrollBar:vertical {{ background: transparent; width: {ROOM}px; margin: 0; }}
 QScrollBar::handle:vertical {{ background: {t.line}; border-radius: 4px; min-height: {HUGE}px; margin: 2px; }}
+QScrollBar::handle:vertical:disabled {{ background: transparent; }}
 QScrollBar::handle:vertical:hover {{ background: {t.faint}; }}
 QScrollBar::add-line, QScrollBar::sub-line, QScrollBar::add-page, QScrollBar::sub-page {{
     background: none; height: 0; width: 0; }}

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QListWidget,
     QListWidgetItem,
+    QSizePolicy,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
@@ -25,6 +26,23 @@ _LIST: Final = 200  # logical pixels
 
 MakePages = Callable[[], list[tuple[str, Page]]]
 """Makes all pages anew, each with the name of its icon."""
+
+
+class _List(QListWidget):
+    """As wide as its longest line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+
+    def sizeHint(self) -> QSize:
+        """Called by Qt."""
+        return QSize(self.sizeHintForColumn(0) + theme.ROOM, super().sizeHint().height())
+
+    def minimumSizeHint(self) -> QSize:
+        """Called by Qt."""
+        return QSize(self.sizeHint().width(), 0)
 
 
 class Preferences(QWidget):
@@ -44,11 +62,12 @@ class Preferences(QWidget):
         side = QWidget()
         side.setObjectName("side")
         side.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        side.setFixedWidth(_LIST)
+        side.setMinimumWidth(_LIST)
+        side.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
         self._title = QLabel()
         self._title.setProperty("kind", "title")
         self._title.setContentsMargins(theme.ROOM, theme.SMALL, 0, theme.GAP)
-        self.list = QListWidget()
+        self.list = _List()
         self.list.setIconSize(QSize(theme.ICON, theme.ICON))
         self.list.currentRowChanged.connect(self._turn_to)
         column = QVBoxLayout(side)

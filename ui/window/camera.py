@@ -29,6 +29,7 @@ from PySide6.QtWidgets import (
     QInputDialog,
     QLabel,
     QPushButton,
+    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -212,6 +213,7 @@ class CameraPanel(QFrame):
         said = QLabel(text)
         said.setProperty("kind", "small")
         said.setWordWrap(True)
+        said.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         said.setTextFormat(Qt.TextFormat.PlainText)
         live = QHBoxLayout()
         live.setSpacing(theme.GAP)
@@ -231,7 +233,8 @@ class CameraPanel(QFrame):
         beside = QWidget()
         beside.setLayout(side)
         side.setContentsMargins(0, 0, 0, 0)
-        beside.setFixedWidth(_WIDTH)
+        beside.setMinimumWidth(_WIDTH)
+        beside.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
         row = QHBoxLayout(self)
         row.setContentsMargins(theme.ROOM, theme.ROOM, theme.ROOM, theme.ROOM)
         row.setSpacing(theme.ROOM)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from PySide6.QtCore import QPoint, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QPoint, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QFrame,
@@ -120,8 +120,17 @@ class Side(QFrame):
         self._theme = colours
         self.new_button.setIcon(icons.icon("new", colours.text))
         self.preferences_button.setIcon(icons.icon("gear", colours.text))
+        self._show_clear()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Called by Qt, which puts its own icon into the field with another direction of reading."""
+        super().changeEvent(event)
+        if event.type() is QEvent.Type.LayoutDirectionChange:
+            self._show_clear()
+
+    def _show_clear(self) -> None:
         for clear in self.search.findChildren(QAction):
-            clear.setIcon(icons.icon("close", colours.faint))
+            clear.setIcon(icons.icon("close", self._theme.faint))
 
     @property
     def current(self) -> int:
