@@ -176,7 +176,7 @@ class _Photographer:
         self._shoot(pill, "pill-listening")
         pill.show_state(State(Phase.SPEAKING, 1, writing=True))
         pill.show_question("what colour is the circle")
-        pill.add_answer(self._desktop.window.talk.exchanges[0].answer)
+        pill.add_answer("".join(self._desktop.window.talk.exchanges[0].answer))
         self._shoot(pill, "pill-answering")
         pill.ring(
             "ring",
