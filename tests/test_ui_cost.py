@@ -40,6 +40,13 @@ def test_the_first_sound_joins_the_note_when_it_comes(qt: QApplication, tmp_path
         (note,) = notes(one.window)
         assert note.text().startswith("first word after 0.25 s · first sound after 0.50 s · ")
         assert "\u2007\u2007500 ms  first sound" in tip(note).splitlines()
+        shown = note.text()
+        current = one.window.side.current
+        assert current is not None
+        one.window.open(current)
+        wait_until(lambda: one.window.talk.exchanges[-1].turn < 0 and notes(one.window))
+        (note,) = notes(one.window)
+        assert note.text() == shown
 
 
 @pytest.mark.usefixtures("qt")

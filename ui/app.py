@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
+import sys
 import threading
 from dataclasses import replace
 from functools import partial
@@ -58,6 +60,7 @@ from ui.work.conductor import Conductor
 from ui.work.question import Question
 
 _NORMAL: Final = 11  # points: the scale of letters is 1
+_SWITCH: Final = 0.001  # s that a thread computes before it gives way to the window's
 
 
 class Desktop:
@@ -551,6 +554,7 @@ def run(
     """
     file = SettingsFile(default_path())
     loaded = file.load()
+    sys.setswitchinterval(_SWITCH)
     qt = application()
     signals = Signals(qt)
     try:
@@ -567,6 +571,7 @@ def run(
                 desktop.load_model()
             else:
                 desktop.conductor.brain.load(package, name)
+            gc.freeze()  # what is there by now stays: no collection in a turn goes through it
             return qt.exec()
     finally:
         signals.close()

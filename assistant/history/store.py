@@ -146,6 +146,12 @@ class History:
             text = None if heard is None else turns.clean(heard)
             db.execute("UPDATE turn SET heard = ? WHERE id = ?", (text, turn))
 
+    def add_figures(self, turn: int, figures: Mapping[str, Any]) -> None:
+        """Keep what became known of a reply's cost after its end, beside what is kept of it."""
+        with self._write() as db:
+            known = turns.as_json({**self.turn(turn).figures, **figures})
+            db.execute("UPDATE turn SET figures = ? WHERE id = ?", (known, turn))
+
     def set_transcript(self, turn: int, transcript: str) -> None:
         """Keep what was understood of a spoken question, once it is known."""
         with self._write() as db:

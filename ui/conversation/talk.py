@@ -6,6 +6,7 @@ conversation was opened.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -37,7 +38,9 @@ from ui.work.brain import Answered, BrainEvent
 from ui.work.conductor import Conductor
 from ui.work.question import Question
 
-_CHUNK: Final = 3  # exchanges put into the transcript at once: between two chunks, the window answers
+_CHUNK: Final = 3  # exchanges put into the transcript at once, to begin with: between two, the window answers
+_MOST: Final = 12  # exchanges at once
+_TAKES: Final = 0.008  # s that a chunk may take
 
 
 @dataclass
@@ -220,11 +223,11 @@ class Talk(QObject):
         media = self._archive.media
         self._conductor.brain.begin([partial(one.segments, media) for one in self.exchanges])
 
-    def _fill(self, filling: int, left: list[Exchange]) -> None:
+    def _fill(self, filling: int, left: list[Exchange], size: int = _CHUNK) -> None:
         """Put what is left into the transcript, the last first, a few at once."""
         if filling != self._filling or not left:
             return
-        chunk = left[-_CHUNK:]
+        chunk = left[-size:]
         media, ratio = self._archive.media, self._transcript.devicePixelRatioF()
 
         def read() -> list[list[Thumb]]:
@@ -237,11 +240,16 @@ class Talk(QObject):
         def show(drawn: list[list[Thumb]]) -> None:
             if filling != self._filling:
                 return
+            began = time.monotonic()
             there = [(o, s) for o, s in zip(chunk, drawn, strict=True) if self._place(o.turn) is not None]
             self._transcript.add_earlier([_past(one, small) for one, small in there])
             for one, _ in there:
                 self._show_target(one)
-            self._fill(filling, left[: -len(chunk)])
+            took = time.monotonic() - began
+            bigger = size + 1 if took < _TAKES / 2 else size
+            self._fill(
+                filling, left[: -len(chunk)], max(1, size // 2) if took > _TAKES else min(_MOST, bigger)
+            )
 
         self._gate.run(read, show, self.problem.emit)
 
@@ -325,8 +333,10 @@ class Talk(QObject):
                     self._transcript.add_note(call(event.call), turn)
             case brain.Answered(turn):
                 self._costs[turn] = event, ""
-                self._show_cost(turn, self._times.pop(turn, Times()))
+                times = self._times.pop(turn, Times())
+                self._show_cost(turn, times)
                 self._archive.told(event)
+                self._archive.timed(turn, times)
                 self._archive.then(partial(self._show_pieces, turn))
             case brain.Failed(turn, error):
                 self._transcript.add_note(str(error), turn)
@@ -338,6 +348,7 @@ class Talk(QObject):
         """The first sound may come before the last word or after it."""
         if turn in self._costs:
             self._show_cost(turn, times)
+            self._archive.timed(turn, times)
         else:
             self._times = {turn: times}
 

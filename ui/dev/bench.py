@@ -230,8 +230,12 @@ class _Bench:
         painted = time.monotonic()
         robot.click(*places["list"])
         time.sleep(_OPEN)
-        opening = _gaps_of(app.read(), painted, time.monotonic())
+        opened = time.monotonic()
+        opening = _gaps_of(app.read(), painted, opened)
         self._note("opening", max(opening, default=0.0))
+        self._note(
+            "opening own", max((line["own"] for line in _told(app.read(), painted, opened)), default=0.0)
+        )
         began = time.monotonic()
         for _ in range(_SCROLLS):
             robot.wheel(*places["middle"])
@@ -261,6 +265,7 @@ class _Bench:
         gaps = sorted(_gaps_of(lines, began, ended))
         beats = sum(b["n"] for b in lines if b["what"] == "beats" and began < b["t"] < ended)
         self._note("gap", gaps[-1] if gaps else 0.001)
+        self._note("own", max((line["own"] for line in _told(lines, began, ended)), default=0.0))
         if beats:
             self._found.setdefault("gaps", []).extend(gaps)
             self._note("beats", float(beats))
@@ -278,6 +283,11 @@ def _gaps_of(lines: list[dict[str, Any]], began: float, ended: float) -> list[fl
     return [
         gap for line in lines if line["what"] == "beats" for at, gap in line["slow"] if began < at < ended
     ]
+
+
+def _told(lines: list[dict[str, Any]], began: float, ended: float) -> list[dict[str, Any]]:
+    """What is known about the gaps of more than 10 ms that ended in a time."""
+    return [line for line in lines if line["what"] == "gap" and began < line["t"] < ended]
 
 
 def _measures(found: dict[str, list[float]]) -> list[Measure]:
@@ -357,12 +367,21 @@ def _measures(found: dict[str, list[float]]) -> list[Measure]:
             how=f"of {beats} beats, all turns together",
         ),
         Measure(
+            "own",
+            "the same, processor's time of the window's thread in one gap",
+            of("own"),
+            how="the longest of a turn, of gaps of more than 10 ms; the rest of a gap was waiting",
+        ),
+        Measure(
             "opening",
             f"longest gap while a conversation of {_TURNS} turns opens",
             of("opening"),
             "ms",
             0.05,
             "worst",
+        ),
+        Measure(
+            "opening own", "the same, processor's time of the window's thread in one gap", of("opening own")
         ),
         Measure("scroll", "longest gap while it is scrolled", of("scroll"), "ms", 0.05, "worst"),
         Measure("end", "SIGTERM to process ended", of("end"), "s"),

@@ -1,7 +1,9 @@
 """What the running application does and when, as lines of JSON: what `aside bench desktop` reads.
 
-A timer of 1 ms in the GUI thread tells how long that thread was busy with something else. Times are those of
-`time.monotonic`, which is the same in all processes of a machine.
+A timer of 1 ms in the GUI thread tells how long that thread was busy with something else. Of a long gap, the
+processor's time of that thread and of the whole process tell own work from waiting for another thread or
+process, and the events that took longest in it tell whose work. Times are those of `time.monotonic`, which is
+the same in all processes of a machine.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QTimer
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QApplication, QWidget
 
 from assistant.timing import Times
 from assistant.turn import State
@@ -26,6 +28,7 @@ from ui.work.conductor import Conductor
 _BEAT: Final = 1  # ms
 _TELL: Final = 0.25  # s between two lines about beats
 _SLOW: Final = 0.004  # s: shorter gaps are only counted
+_LONG: Final = 0.010  # s: what happened in longer gaps is told as well
 
 
 @contextlib.contextmanager
@@ -48,14 +51,18 @@ class Trace(QObject):
         self._painted = 0
         self._beats, self._slow = 0, list[tuple[float, float]]()
         self._last = self._told = time.monotonic()
+        self._used = self._processor()
+        self._events = list[tuple[float, str]]()  # since the last beat: when each began, and what it is
         self._timer = QTimer(self)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._beat)
         self._look = QTimer(self)
         self._look.setSingleShot(True)
         self._look.timeout.connect(self._find_places)
-        window.installEventFilter(self)
-        window.transcript.viewport().installEventFilter(self)
+        application = QApplication.instance()
+        assert application is not None
+        application.installEventFilter(self)
+        self._viewport = window.transcript.viewport()
         window.side.list.model().rowsInserted.connect(lambda *_: self._look.start(0))
         conductor.changed.connect(self._changed)
         conductor.told.connect(self._heard)
@@ -69,12 +76,13 @@ class Trace(QObject):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Called by Qt."""
+        self._events.append((time.monotonic(), f"{type(watched).__name__} {event.type().name}"))
         if event.type() == QEvent.Type.Paint and not self._file.closed:
             if watched is self._window and not self._timer.isActive():
                 self._timer.start(_BEAT)
                 self._last = time.monotonic()
                 QTimer.singleShot(0, lambda: self._mark("shown"))  # the paint is done by then
-            elif watched is not self._window:
+            elif watched is self._viewport:
                 self._painted += 1
         elif event.type() == QEvent.Type.WindowActivate and watched is self._window:
             self._mark("active")
@@ -86,12 +94,29 @@ class Trace(QObject):
         now = time.monotonic()
         gap, self._last = now - self._last, now
         self._beats += 1
+        used = self._processor()
         if gap > _SLOW:
             self._slow.append((round(now, 4), round(gap, 4)))
+        if gap > _LONG:
+            own, every = (round(after - before, 4) for after, before in zip(used, self._used, strict=True))
+            self._mark("gap", gap=round(gap, 4), own=own, process=every, events=self._longest(now))
+        self._used = used
+        self._events.clear()
         if now - self._told > _TELL:
             self._mark("beats", n=self._beats, slow=self._slow, painted=self._painted)
             self._told = now
             self._beats, self._slow, self._painted = 0, [], 0
+
+    @staticmethod
+    def _processor() -> tuple[float, float]:
+        """Seconds that this thread and the process have had."""
+        return time.thread_time(), time.process_time()
+
+    def _longest(self, now: float) -> list[tuple[float, str]]:
+        """The events of this gap that took longest, without those that came within them, in seconds."""
+        ends = [began for began, _ in self._events[1:]] + [now]
+        spans = zip(self._events, ends, strict=True)
+        return sorted(((round(end - began, 4), what) for (began, what), end in spans), reverse=True)[:3]
 
     def _changed(self, state: State) -> None:
         self._mark("phase", phase=state.phase.value, turn=state.turn)

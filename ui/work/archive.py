@@ -23,6 +23,7 @@ from assistant.history.store import History, erase
 from assistant.history.streaming import StreamedTurn
 from assistant.media.sound import Sound, wav
 from assistant.settings import Privacy
+from assistant.timing import Times
 from models.errors import AsideError, HistoryError
 from ui.gate import Gate, worded
 from ui.work.brain import Answered, Failed, Wrote
@@ -196,6 +197,13 @@ class Archive:
         """Keep how much of a spoken answer was heard before it was interrupted."""
         self._do(partial(self._heard, turn, heard))
 
+    def timed(self, turn: int, times: Times) -> None:
+        """Keep how long a person waited for an answer that is written, as far as it is known."""
+        waits = {"first_token": times.waited("token"), "first_sound": times.waited("sound")}
+        known = {name: wait for name, wait in waits.items() if wait is not None}
+        if known:
+            self._do(partial(self._timed, turn, known))
+
     def understood(self, turn: int, words: str, done: Callable[[Conversation], None]) -> None:
         """Keep what was understood of a spoken question."""
 
@@ -306,6 +314,11 @@ class Archive:
         if kept is not None:
             kept.heard = heard
             history.set_heard(kept.reply.id, heard)
+
+    def _timed(self, turn: int, waits: Mapping[str, float], history: History) -> None:
+        kept = self._keeping.get(turn)
+        if kept is not None and kept.end is None:
+            history.add_figures(kept.reply.id, waits)
 
     def _understood(self, turn: int, words: str, history: History) -> Conversation | None:
         kept = self._keeping.get(turn)
