@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import threading
 import tracemalloc
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ import pytest
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from real_window import LIGHT, desktop, load_nano, wait_until
-from virtual_audio import VirtualAudio, espeak
+from virtual_audio import VirtualAudio, espeak, similarity
 
 from assistant.history.records import NewMedia
 from assistant.history.store import History
@@ -21,8 +23,10 @@ from assistant.media import sound
 from assistant.media.sound import RATE, Sound
 from assistant.modes import Mode, Show, cannot, write_down
 from assistant.turn import Phase
+from assistant.voice import speech
 from assistant.voice.dictation import dictate
 from assistant.voice.microphone import FileMicrophone
+from models import package
 from models.prompts import TRANSCRIBE, transcribe_and_translate, translate
 from ui.app import Desktop
 from ui.work import brain, conductor
@@ -190,6 +194,80 @@ def test_a_dictation_ends_honestly_and_keeps_no_sound_if_none_is_to_be_kept(
     assert not list(tmp_path.rglob("*.wav"))
     with History(tmp_path / "history") as history:
         assert not [m for t in history.turns(history.conversations()[0].id) for m in t.media]
+
+
+@pytest.fixture(scope="module")
+def spoken_and_model(said: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """What is said, and the shipped model, which doesn't know that it can't translate."""
+    folder = tmp_path_factory.mktemp("translating") / "package"
+    shutil.copytree(package.embedded(), folder)
+    manifest = json.loads((folder / "aside.json").read_text())
+    manifest["limits"] = []
+    (folder / "aside.json").write_text(json.dumps(manifest))
+    return said, folder
+
+
+@pytest.fixture(params=[True, False], ids=["voice", "no voice"])
+def voice(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether there is a German one."""
+    there = bool(request.param)
+    if not there:
+        monkeypatch.setitem(speech.LANGUAGES, "german", "xx")
+    return there
+
+
+@pytest.fixture
+def in_use(audio_server: VirtualAudio, monkeypatch: pytest.MonkeyPatch) -> VirtualAudio:
+    """The virtual microphone and speaker, for this process."""
+    monkeypatch.setenv("PULSE_SERVER", audio_server.environment["PULSE_SERVER"])
+    monkeypatch.setenv("PULSE_COOKIE", audio_server.environment["PULSE_COOKIE"])
+    return audio_server
+
+
+def test_a_translation_is_spoken_in_its_language_or_only_shown(
+    qt: QApplication, tmp_path: Path, in_use: VirtualAudio, spoken_and_model: tuple[Path, Path], voice: bool
+) -> None:
+    said, translating = spoken_and_model
+    problems: list[str] = []
+    with in_use.recorded_speaker() as heard, desktop(qt, tmp_path) as one:
+        one.conductor.problem.connect(lambda error: problems.append(str(error)))
+        told: list[brain.BrainEvent] = []
+        one.conductor.told.connect(told.append)
+        one.conductor.brain.load(translating, "translating")
+        wait_until(lambda: any(isinstance(event, brain.Loaded) for event in told))
+        one.window.composer.mode_button.choose(Mode("translate", "German"))
+        for _ in range(1 if voice else 2):
+            one.conductor.tap()
+            wait_until(lambda: listening(one))
+            QTest.qWait(500)  # the microphone opens
+            with in_use.spoken_into_microphone(said):
+                wait_until(lambda: TIMER in "".join(one.window.talk.exchanges[-1].answer))
+            told.clear()
+            one.conductor.tap()
+            wait_until(lambda: any(isinstance(event, brain.Answered) for event in told))
+            if voice:
+                wait_until(lambda: one.conductor.state.phase is Phase.SPEAKING)
+            wait_until(lambda: one.conductor.state.phase is Phase.IDLE)
+        if not voice:
+            wait_until(lambda: problems)
+            QTest.qWait(200)
+    with History(tmp_path / "history") as history:
+        reply = history.turns(history.conversations()[0].id)[1]
+    lines = reply.text.strip().split("\n")
+    translation = " ".join(lines[1::2])
+    recorded = sound.load(heard).samples
+    if not voice:
+        assert problems == ["There is no voice for German. The translation is only shown."]
+        assert np.abs(recorded).max() < 0.01
+        return
+    assert not problems
+    likeness = {}
+    for language in ("German", "English"):
+        with speech.Voice(language) as one_voice:
+            spoken = one_voice.synthesise(translation)
+        likeness[language] = similarity(recorded, sound.resample(spoken.samples, spoken.rate, RATE))
+    assert likeness["German"] > 0.4
+    assert likeness["German"] > likeness["English"] + 0.1
 
 
 class Long:

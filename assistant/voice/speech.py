@@ -74,8 +74,15 @@ class Voice:
         """The voices that there are. Raises DeviceError if there is no speech engine, and Cancelled."""
         return self._wait_until_ready(cancel).names
 
-    def synthesise(self, text: str, cancel: threading.Event | None = None) -> Sound:
+    def speaks(self, language: str) -> bool:
+        """Whether there is a voice for German … or a BCP 47 tag. Raises DeviceError as `languages` does."""
+        wanted = LANGUAGES.get(language.lower(), language).partition("-")[0]
+        return any(one.partition("-")[0] == wanted for one in self.languages)
+
+    def synthesise(self, text: str, cancel: threading.Event | None = None, language: str = "") -> Sound:
         """Speak into memory, at the engine's own rate; nothing to say gives an empty sound.
+
+        In another ``language`` than its own, a voice of that one speaks, if there is any (see `speaks`).
 
         Raises DeviceError if the engine is missing, fails or passes its deadline (the next call has a new
         one), and Cancelled within 100 ms of ``cancel``.
@@ -88,6 +95,8 @@ class Voice:
         self._wait_until_ready(cancel)
         path = Path(self._folder.name) / "speech.wav"
         request = Request(words, str(path), self._language, self._name)
+        if language:
+            request = Request(words, str(path), LANGUAGES.get(language.lower(), language))
         if (failed := self._speak(request, cancel)) and (failed := self._speak(request, cancel)):
             raise DeviceError(f"The voice failed ({failed.reason}).", "The text stays as it is.")
         try:
@@ -175,9 +184,17 @@ class Narrator:
     """
 
     def __init__(
-        self, voice: Voice, sink: SoundSink, on_sound: Callable[[float], None] = lambda _: None
+        self,
+        voice: Voice,
+        sink: SoundSink,
+        on_sound: Callable[[float], None] = lambda _: None,
+        language: str = "",
     ) -> None:
-        """``on_sound`` is called by its thread with the time of the first sound."""
+        """``on_sound`` is called by its thread with the time of the first sound.
+
+        ``language`` is that of the reply, if it is not the voice's.
+        """
+        self._language = language
         self._on_sound = on_sound
         self._voice = voice
         self._sink = sink
@@ -243,7 +260,7 @@ class Narrator:
     def _run(self) -> None:
         try:
             while (sentence := self._waiting.get()) is not None and not self._stopped.is_set():
-                spoken = self._voice.synthesise(sentence, self._stopped)
+                spoken = self._voice.synthesise(sentence, self._stopped, self._language)
                 if self._stopped.is_set():
                     return
                 if spoken.samples.size:

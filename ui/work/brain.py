@@ -27,7 +27,7 @@ from assistant.engine.protocol import (
 from assistant.history.records import ToolCall
 from assistant.history.replay import resume
 from assistant.media.sound import Sound, cut
-from assistant.modes import Mode, cannot
+from assistant.modes import Mode, Texts, cannot
 from assistant.tools.kit import NO_TOOLS, Kit
 from models import package
 from models.errors import EngineError
@@ -45,6 +45,7 @@ from ui.work.events import (
     LoadFailed,
     Loading,
     Prepared,
+    Translated,
     Understood,
     Working,
     Wrote,
@@ -67,6 +68,7 @@ __all__ = [
     "Loaded",
     "Loading",
     "Prepared",
+    "Translated",
     "Understood",
     "Working",
     "Wrote",
@@ -163,7 +165,7 @@ class Brain:
         self._jobs.put(lambda: self._understand(turn, sound, final), draft=not final)
 
     def caption(self, turn: int, sound: Sound, mode: Mode) -> None:
-        """Write down one piece of a dictation; tells `Wrote`."""
+        """Write down one piece of a dictation; tells `Wrote` and, of a translation, `Translated`."""
         with self._lock:
             self._behind += sound.seconds
         self._jobs.put(lambda: self._caption(turn, sound, mode))
@@ -372,7 +374,9 @@ class Brain:
 
     def _caption(self, turn: int, sound: Sound, mode: Mode) -> None:
         try:
-            self._write_down(turn, sound, mode, self._jobs.none)
+            texts = self._write_down(turn, sound, mode, self._jobs.none)
+            if texts.translation and not cannot(mode, self._limits):
+                self._tell(Translated(turn, texts.translation, mode.language))
         except Exception as error:
             self._tell(Limited(turn, str(worded(error))))  # the other pieces may still be understood
             if self._session is not None:
@@ -381,11 +385,11 @@ class Brain:
             with self._lock:
                 self._behind -= sound.seconds
 
-    def _write_down(self, turn: int, sound: Sound, mode: Mode, cancel: threading.Event) -> None:
+    def _write_down(self, turn: int, sound: Sound, mode: Mode, cancel: threading.Event) -> Texts:
         session = self._session
         if session is None:
-            return
-        scribe(session, sound, mode, cancel, lambda text: self._tell(Wrote(turn, text)))
+            return Texts()
+        return scribe(session, sound, mode, cancel, lambda text: self._tell(Wrote(turn, text)))
 
     def _limit(self, turn: int, mode: Mode) -> None:
         """What the model can't do, it must say: a small one's translation is none."""

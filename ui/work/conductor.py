@@ -32,7 +32,7 @@ from ui.gate import Gate
 from ui.work import brain
 from ui.work.brain import Brain, BrainEvent
 from ui.work.ear import Recording
-from ui.work.mouth import Mouth, Performance
+from ui.work.mouth import Mouth, Performance, Speech
 from ui.work.question import Question
 
 OpenMicrophone = Callable[[str], BlockSource]
@@ -104,6 +104,8 @@ class Conductor(QObject):
         self.wording: Callable[[Mode], str] = lambda mode: mode.name
         """What a dictation is called in the conversation."""
         self._dictations: dict[int, float] = {}  # turns, and how many seconds were said in them
+        self._translations: dict[int, list[brain.Translated]] = {}  # of dictations
+        self._unspoken: set[str] = set()  # languages of which it was said that there is no voice
         self._spoken: dict[int, Sound] = {}  # questions whose words are not known for sure
 
     @property
@@ -359,6 +361,9 @@ class Conductor(QObject):
                 elif number == self._state.turn or final:
                     self.understood.emit(number, text)
                 return
+            case brain.Translated(number):
+                self._translations.setdefault(number, []).append(event)
+                return
             case brain.Wrote(number) if number in self._dictations:
                 self.drafted.emit("")
                 self.told.emit(event)
@@ -369,6 +374,7 @@ class Conductor(QObject):
                 self._note(number, "written")
                 self.told.emit(event)
                 self._step(turn.Written(number))
+                self._speak_translation(number)
                 return
         late = event.turn != self._state.turn or not self._state.writing
         if late and not isinstance(event, brain.Called | brain.Limited):
@@ -383,6 +389,24 @@ class Conductor(QObject):
         elif isinstance(event, brain.Called):
             self.mouth.push(event.turn, f"{event.result}\n")
         self.told.emit(event)
+
+    def _speak_translation(self, number: int) -> None:
+        """What was said in a dictation, in the other language, if there is a voice for it."""
+        pieces = self._translations.pop(number, [])
+        if not pieces:
+            return
+        speech = Speech(" ".join(one.text for one in pieces), pieces[0].language)
+
+        def speak(can: bool) -> None:
+            if can and self._state == State(Phase.IDLE, number):
+                self.play(speech)
+            elif not can and speech.language not in self._unspoken:
+                self._unspoken.add(speech.language)
+                self.problem.emit(
+                    DeviceError(f"There is no voice for {speech.language}.", "The translation is only shown.")
+                )
+
+        self._gate.run(partial(self.mouth.speaks, speech.language), speak, self.problem.emit)
 
     def _finish(self, number: int) -> None:
         """All is written: wait for the voice, and find out what the question was."""

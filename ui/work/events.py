@@ -125,6 +125,15 @@ class Limited:
 
 
 @dataclass(frozen=True)
+class Translated:
+    """What was said in a piece of a dictation, in another language; without its transcript."""
+
+    turn: int
+    text: str
+    language: str
+
+
+@dataclass(frozen=True)
 class Prepared:
     """So many ``pictures`` are ready for the question that is to come."""
 
@@ -145,4 +154,5 @@ BrainEvent = (
     | Answered
     | Failed
     | Understood
+    | Translated
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -14,7 +15,16 @@ from models.errors import AsideError
 
 _LOCK: Final = 3.0  # s
 
-Performance = str | Sound | Iterable[Sound]
+
+@dataclass(frozen=True)
+class Speech:
+    """A text in a language, such as German."""
+
+    text: str
+    language: str
+
+
+Performance = str | Speech | Sound | Iterable[Sound]
 """Something to hear: a text, or recordings."""
 
 
@@ -60,8 +70,14 @@ class Mouth:
             if self._speaker is None:
                 self._speaker = Speaker(device, self._on_played)
 
-    def begin(self, turn: int) -> None:
-        """Speak what is pushed for this turn. Raises DeviceError."""
+    def speaks(self, language: str) -> bool:
+        """Whether there is a voice for German …; takes time. Raises DeviceError."""
+        self.prepare()
+        with self._lock:
+            return self._voice is not None and self._voice.speaks(language)
+
+    def begin(self, turn: int, language: str = "") -> None:
+        """Speak what is pushed for this turn, in this language if one is named. Raises DeviceError."""
         self.prepare()
         with self._lock:
             self._end()
@@ -69,7 +85,7 @@ class Mouth:
                 return  # it is being closed
             if turn > self._hushed:
                 self._narrator, self._turn = (
-                    Narrator(self._voice, self._speaker, partial(self._on_sound, turn)),
+                    Narrator(self._voice, self._speaker, partial(self._on_sound, turn), language),
                     turn,
                 )
 
@@ -96,9 +112,10 @@ class Mouth:
 
         Raises DeviceError, and what the recordings raise.
         """
-        if isinstance(what, str):
-            self.begin(turn)
-            self.push(turn, what)
+        if isinstance(what, str | Speech):
+            said = Speech(what, "") if isinstance(what, str) else what
+            self.begin(turn, said.language)
+            self.push(turn, said.text)
             self.wait(turn)
             return
         self.prepare()

@@ -9,7 +9,7 @@ from assistant.engine import prompt
 from assistant.engine.process import EngineProcess
 from assistant.engine.protocol import Clip, Finished, GenerateOptions, Token
 from assistant.media.sound import Sound
-from assistant.modes import Mode, write_down
+from assistant.modes import Mode, Texts, write_down
 
 _SPEED = 24  # tokens for each second; no speaker is faster, in two languages
 
@@ -20,7 +20,7 @@ def scribe(
     mode: Mode,
     cancel: threading.Event,
     show: Callable[[str], None],
-) -> None:
+) -> Texts:
     """``show`` gets the transcript, on its own line the translation, and a last line end, bit by bit.
 
     Raises EngineError.
@@ -48,5 +48,6 @@ def scribe(
     def tell_translation(text: str) -> None:
         tell(text if "\n" in shown else f"\n{text}")
 
-    write_down(reply, mode, tell, tell_translation)
+    texts = write_down(reply, mode, tell, tell_translation)
     tell("\n")
+    return texts
