@@ -9,14 +9,23 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from command import ROOT
-from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, QMessageBox, QWidget
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QMessageBox,
+    QWidget,
+)
 from real_window import desktop, wait_until
 from virtual_audio import VirtualAudio, espeak
 from virtual_camera import video
@@ -154,6 +163,47 @@ def test_every_control_has_a_name_and_the_keyboard_opens_and_closes(
                     assert control.accessibleName() or control.text(), control
                 if isinstance(control, QLineEdit):
                     assert control.accessibleName(), control
+
+
+def _moved(qt: QApplication, before: QWidget | None) -> bool:
+    return qt.focusWidget() is not before
+
+
+def test_tab_and_the_arrows_reach_every_control(
+    qt: QApplication, screen: VirtualScreen, tmp_path: Path
+) -> None:
+    """From the list of pages, through each page and back; letters of any size have room."""
+    with opened(qt, tmp_path) as (one, file):
+        file.change({"interface.font_size": 24})
+        wait_until(lambda: one.settings.interface.font_size == 24)
+        pages = one.preferences
+        for place, page in enumerate(pages.pages):
+            pages.list.setCurrentRow(place)
+            pages.list.setFocus()
+            wait_until(pages.list.hasFocus)
+            wanted = {
+                w
+                for w in page.findChildren(QWidget)
+                if w.isVisible()
+                and w.isEnabled()
+                and isinstance(w, QAbstractButton | QLineEdit | QComboBox)
+                and w.focusPolicy() & Qt.FocusPolicy.TabFocus
+            }
+            met: set[QWidget] = set()
+            for _ in range(3 * len(wanted) + 10):
+                before = qt.focusWidget()
+                screen.xdotool("key", "Tab")
+                wait_until(partial(_moved, qt, before))
+                focus = qt.focusWidget()
+                assert focus is not None
+                met.add(focus)
+                if focus is pages.list:
+                    break
+            groups = {b.group() for b in met if isinstance(b, QAbstractButton) and b.group() is not None}
+            assert not {
+                w for w in wanted - met if not (isinstance(w, QAbstractButton) and w.group() in groups)
+            }
+        assert pages.list.sizeHintForColumn(0) <= pages.list.viewport().width()
 
 
 def test_a_hotkey_is_taken_by_pressing_it(qt: QApplication, screen: VirtualScreen, tmp_path: Path) -> None:

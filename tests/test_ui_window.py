@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
 from PIL import Image
-from PySide6.QtCore import QMimeData, QTimer, QUrl
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLineEdit, QWidget
+from PySide6.QtCore import QMimeData, Qt, QTimer, QUrl
+from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QWidget
 from real_window import desktop, load_nano, wait_until
 from virtual_screen import VirtualScreen
 
@@ -109,18 +110,56 @@ def test_pictures_are_attached_removed_and_refused(qt: QApplication, tmp_path: P
         assert len(composer.question().pictures) == 1
 
 
-def test_every_control_has_a_name_and_the_keyboard_reaches_it(qt: QApplication, tmp_path: Path) -> None:
+def _controls(window: QWidget) -> list[QWidget]:
+    """What a person can press or write into there, all of it with a name."""
+    found: list[QWidget] = [
+        w
+        for w in window.findChildren(QWidget)
+        if isinstance(w, QAbstractButton | QLineEdit | QComboBox)
+        and not w.objectName().startswith("qt_")
+        and w.isVisible()
+        and w.isEnabled()
+    ]
+    for control in found:
+        assert control.accessibleName() or (isinstance(control, QAbstractButton) and control.text()), control
+    return found
+
+
+def test_every_control_has_a_name_and_tab_reaches_it(
+    qt: QApplication, screen: VirtualScreen, tmp_path: Path
+) -> None:
     with desktop(qt, tmp_path) as one:
-        controls = [
-            w
-            for w in one.window.findChildren(QWidget)
-            if isinstance(w, QAbstractButton | QLineEdit) and w.isVisible() and w.isEnabled()
-        ]
-        assert len(controls) > 8
-        for control in controls:
-            text = control.text() if isinstance(control, QAbstractButton) else control.placeholderText()
-            ours = not control.objectName().startswith("qt_")
-            assert not ours or control.accessibleName() or text, control
+        one.welcome()
+        one.pill.ring("ring", "It rings.")
+        one.window.camera.begin("none.mp4", one.usage)
+        assert len(_controls(one.pill)) == 3
+        pages = (("first start", 4), ("window", 9))
+        for page, least in pages:
+            if page == "window":
+                one.end_welcome()
+                one.window.composer.text.setFocus()
+            wait_until(lambda: qt.focusWidget() is not None)
+            first, met = qt.focusWidget(), set[QWidget]()
+            for _ in range(60):
+                before = qt.focusWidget()
+                screen.xdotool("key", "Tab")
+                wait_until(partial(_moved, qt, before))
+                focus = qt.focusWidget()
+                assert focus is not None
+                met.add(focus)
+                if focus is first:
+                    break
+            wanted = {w for w in _controls(one.window) if w.focusPolicy() & Qt.FocusPolicy.TabFocus}
+            assert len(wanted) >= least
+            assert not wanted - met
+        one.pill.cards.remove("ring")
+        one.screens.freeze()
+        assert all(cover.accessibleName() for cover in one.screens.covers)
+        one.screens.thaw()
+
+
+def _moved(qt: QApplication, before: QWidget | None) -> bool:
+    return qt.focusWidget() is not before
 
 
 def test_markup_stays_text_and_loads_nothing(qt: QApplication, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QHideEvent, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
@@ -43,6 +43,12 @@ class _List(QListWidget):
     def minimumSizeHint(self) -> QSize:
         """Called by Qt."""
         return QSize(self.sizeHint().width(), 0)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Called by Qt: other letters need other room."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self.updateGeometry()
 
 
 class Preferences(QWidget):
@@ -93,6 +99,7 @@ class Preferences(QWidget):
     def set_theme(self, colours: Theme) -> None:
         """Icons and colours of everything in it."""
         self._theme = colours
+        self.list.updateGeometry()
         for place, name in enumerate(self._icons):
             self.list.item(place).setIcon(icons.icon(name, colours.text))
         for page in self.pages:
@@ -119,6 +126,8 @@ class Preferences(QWidget):
             self._build()
             self.list.setCurrentRow(0)
             self.list.setFocus()
+        self.list.ensurePolished()
+        self.list.updateGeometry()
         super().showEvent(event)
         if not event.spontaneous():
             self._arrive()

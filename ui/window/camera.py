@@ -190,6 +190,7 @@ class CameraPanel(QFrame):
         self.view.wanted.connect(self.take)
         self.picker = Picker()
         self.picker.setAccessibleName(self.tr("Choose a camera"))
+        self.picker.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.picker.picked.connect(self._pick)
         self.close_button = QToolButton()
         self.close_button.setAccessibleName(self.tr("Close the camera (Esc)"))
