@@ -51,6 +51,7 @@ class Card(QFrame):
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.small = QLabel()
         self.small.setProperty("kind", "small")
+        self.small.setWordWrap(True)
         self._buttons = QHBoxLayout()
         self._buttons.setSpacing(theme.GAP)
         if not low:
