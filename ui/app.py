@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import signal
 import socket
@@ -60,6 +61,7 @@ from ui.work.conductor import Conductor
 from ui.work.question import Question
 
 _NORMAL: Final = 11  # points: the scale of letters is 1
+_STUCK: Final = 20.0  # s that ending may take, longer than all joins together: then it says where it hangs
 _SWITCH: Final = 0.001  # s that a thread computes before it gives way to the window's
 
 
@@ -572,6 +574,9 @@ def run(
             else:
                 desktop.conductor.brain.load(package, name)
             gc.freeze()  # what is there by now stays: no collection in a turn goes through it
-            return qt.exec()
+            code = qt.exec()
+            if sys.stderr is not None:  # as without a console
+                faulthandler.dump_traceback_later(_STUCK, exit=True)
+            return code
     finally:
         signals.close()
