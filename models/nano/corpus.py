@@ -17,8 +17,12 @@ from models.nano import pictures, shape, speech, texts
 from models.nano import words as w
 
 SHARD: Final = 500  # utterances
-KINDS: Final = ("command", "general", "row", "talk", "question")
-_WEIGHTS: Final = (27, 27, 36, 4, 6)
+KINDS: Final = ("command", "general", "row", "talk", "question", "long")
+_WEIGHTS: Final = (28, 28, 27, 4, 6, 7)
+
+
+PAUSE: Final = " , "
+"""Between the sentences of a long recording, in what is given to the voice only."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,11 @@ def spoken(rng: random.Random, split: texts.Split, kind: str) -> tuple[str, str]
         return texts.general(rng, split), texts.ABOUT
     if kind == "row":
         return texts.row(rng, split), texts.ABOUT
+    if kind == "long":  # sentences, with pauses between them
+        parts = [
+            spoken(rng, split, rng.choice(("command", "general", "row")))[0] for _ in range(rng.randint(2, 6))
+        ]
+        return PAUSE.join(parts), texts.ABOUT
     if kind == "talk":
         said, answer = rng.choice(texts.TALK)
         return rng.choice(said), answer
@@ -84,7 +93,7 @@ def make_shard(
     for _ in range(count):
         kind = rng.choices(KINDS, _WEIGHTS)[0]
         text, reply = spoken(rng, split, kind)
-        said.append((_frames(front, espeak, text, rng, split), text, kind, reply))
+        said.append((_frames(front, espeak, text, rng, split), text.replace(PAUSE, " "), kind, reply))
     _write(path, said)
 
 

@@ -24,6 +24,8 @@ from models.nano import words as w
 TAP: Final = 2
 ALIGNED: Final = 0.12
 """From this part of the stage on, the phoneme head is good enough to align words."""
+GROWN: Final = 0.42
+"""From here on, words count in full."""
 FRAMES: Final = 5_000  # a batch
 
 
@@ -67,7 +69,8 @@ class Heads(nn.Module):
 def vocabulary() -> list[str]:
     """Every word that is ever spoken, templates included."""
     rng = random.Random(11)
-    said = [corpus.spoken(rng, "train", kind)[0] for kind in corpus.KINDS for _ in range(6000)]
+    kinds = [kind for kind in corpus.KINDS if kind != "long"]
+    said = [corpus.spoken(rng, "train", kind)[0] for kind in kinds for _ in range(6000)]
     return sorted({word for text in (*said, *w.ALL) for word in text.split()})
 
 
@@ -127,7 +130,7 @@ def loss(
     if progress < ALIGNED:
         return losses
     losses["letter"] = 0.4 * losses["letter"]
-    grown = min(1.0, (progress - ALIGNED) / 0.3)
+    grown = min(1.0, (progress - ALIGNED) / (GROWN - ALIGNED))
     losses["word"] = (0.05 + 0.95 * grown) * ctc_loss(words, tokens, [t for t, _ in wanted])
     if grown < 1:
         scores = F.log_softmax(letters.detach(), -1).numpy()

@@ -77,6 +77,9 @@ def report(ask: Ask, size: int = 100, seed: int = SEED) -> Iterator[Figure]:
     espeak = speech.Espeak()
     rng = random.Random(seed)
     yield from transcription(ask, espeak, rng, size)
+    yield noisy(ask, espeak, rng, size)
+    yield long(ask, espeak, rng, size // 4)
+    yield nothing(ask, rng, size)
     yield from typed_commands(ask, rng, size)
     yield spoken_commands(ask, espeak, rng, size // 2)
     yield outside(ask, rng, size // 2)
@@ -110,6 +113,41 @@ def transcription(ask: Ask, espeak: speech.Espeak, rng: random.Random, size: int
     yield Figure("word error rate, commands", *errors["command"], 0.06, "wer")
     yield Figure("word error rate, general sentences", *errors["general"], None, "wer")
     yield Figure("word error rate, rows of random words", *errors["row"], None, "wer")
+
+
+def noisy(ask: Ask, espeak: speech.Espeak, rng: random.Random, size: int) -> Figure:
+    """Word error rate of commands and general sentences with noise 10 dB below the speech."""
+    wrong = count = 0
+    for number in range(size):
+        text = texts.command(rng, "eval").text if number % 2 else texts.general(rng, "eval")
+        sound = Sound(speech.utter(espeak, text, rng, "eval", 10), espeak.rate)
+        wrong += word_errors(text, ask(Asked((sound, prompts.TRANSCRIBE))).strip())
+        count += len(text.split())
+    return Figure("word error rate at 10 dB of noise", wrong, count, None, "wer")
+
+
+def long(ask: Ask, espeak: speech.Espeak, rng: random.Random, size: int) -> Figure:
+    """Word error rate of five to eight sentences in one recording, 10 to 30 s."""
+    wrong = count = 0
+    for _ in range(size):
+        parts = [
+            texts.command(rng, "eval").text if rng.random() < 0.5 else texts.general(rng, "eval")
+            for _ in range(rng.randint(5, 8))
+        ]
+        sound = Sound(speech.utter(espeak, " , ".join(parts), rng, "eval"), espeak.rate)
+        wrong += word_errors(" ".join(parts), ask(Asked((sound, prompts.TRANSCRIBE))).strip())
+        count += sum(len(part.split()) for part in parts)
+    return Figure("word error rate, recordings of 10 to 30 s", wrong, count, None, "wer")
+
+
+def nothing(ask: Ask, rng: random.Random, size: int) -> Figure:
+    """How often noise and music alone are no words, in what is written down and as a question."""
+    right = 0
+    for number in range(size):
+        sound = Sound(speech.unspoken(rng), speech.UNSPOKEN_RATE)
+        asked = Asked((sound, prompts.TRANSCRIBE)) if number % 2 else Asked((sound,), tools=True)
+        right += ask(asked).strip() in ("", "I heard nothing.")
+    return Figure("noise and music alone, nothing heard", right, size)
 
 
 def typed_commands(ask: Ask, rng: random.Random, size: int) -> Iterator[Figure]:

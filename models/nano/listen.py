@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models import prompts
 from models.frontend import FrontEnd
-from models.nano import corpus, ctc, network, rows, shape, texts
+from models.nano import corpus, ctc, network, rows, shape, speech, texts
 from models.nano.wer import word_errors
 
 WARM: Final = 0.06
@@ -25,12 +25,10 @@ CTC_WEIGHT: Final = 0.3
 
 
 def silence(front: FrontEnd, rng: random.Random, count: int) -> list[corpus.Utterance]:
-    """Clips in which nobody speaks: noise of all levels, from digital silence on."""
+    """Clips in which nobody speaks."""
     out = []
     for _ in range(count):
-        generator = np.random.default_rng(rng.getrandbits(32))
-        wave = generator.standard_normal(rng.randint(4_000, 48_000)) * 10 ** rng.uniform(-6, -1.5)
-        frames = front.clip(wave.astype(np.float32), 16_000).audio_embeds[0].astype(np.float16)
+        frames = front.clip(speech.unspoken(rng), speech.UNSPOKEN_RATE).audio_embeds[0].astype(np.float16)
         out.append(corpus.Utterance(frames, "", "silence", "I heard nothing."))
     return out
 
@@ -42,7 +40,7 @@ def row(
     made = rows.Row()
     for number, clip in clips:
         gap = rows.Gap(number)
-        free = {"command": 0.65 if context == "tools" else 0.0, "talk": 0.7, "silence": 0.5, "question": 0.1}
+        free = {"command": 0.8 if context == "tools" else 0.0, "talk": 0.7, "silence": 0.5, "question": 0.1}
         if rng.random() < free.get(clip.kind, 0.06):
             writer.turn(made, [gap], clip.reply or texts.ABOUT)
         elif rng.random() < 0.03:
@@ -103,7 +101,7 @@ class Listener:
         again = ctc.ctc_loss(self._heads.token_head(encoded[spoken]), tokens[spoken], words)
         projected = network.project_speech(model, encoded, vision=False)
         features = [p[:n] for p, n in zip(projected, tokens.tolist(), strict=True)]
-        context: rows.Context = rng.choices(("tools", "plain", "none"), (40, 40, 20))[0]
+        context: rows.Context = rng.choices(("tools", "plain", "none"), (55, 30, 15))[0]
         prefix = rows.run_context(model, self._writer, context, self._lora)
         made = make_rows(self._writer, rng, batch, context)
         found = rows.score(model, made, prefix, features, self._lora)
@@ -113,7 +111,7 @@ class Listener:
     def read(
         self, asked: list[int | rows.Gap | str], features: list[Tensor], prefix: network.Prefix | None
     ) -> str:
-        """Greedy decoding of the reply to one turn, at most 60 tokens."""
+        """Greedy decoding of the reply to one turn, at most 120 tokens."""
         model = self._model
         made = rows.Row()
         self._writer.turn(made, asked, "")
@@ -121,7 +119,7 @@ class Listener:
         out: list[int] = []
         hidden, cache = network.decode(model, network.embed_rows(model, [items]), self._lora, prefix)
         table = model.model.embed_tokens.weight
-        for _ in range(60):
+        for _ in range(120):
             best = int((hidden[0, -1] @ table.T).argmax())
             if best in self._front.stop_ids:
                 break

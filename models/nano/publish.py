@@ -90,7 +90,7 @@ def main() -> None:
         options.checkpoint,
         options.package,
         PrecisionPlan.named("int8"),
-        card=Card("nano", DESCRIPTION, LIMITS, CLIP_SECONDS),
+        card=Card("nano", DESCRIPTION, LIMITS, CLIP_SECONDS, retells=False),
         dynamic_hd=shape.DYNAMIC_HD,
         replace=True,
     )

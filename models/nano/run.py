@@ -1,4 +1,4 @@
-"""The training loop of one stage: optimiser, clock, log and saved state."""
+"""The training loop of one stage: optimiser, clock (of the processor), log and saved state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-SAVE_EVERY: Final = 120.0  # seconds
+SAVE_EVERY: Final = 120.0  # seconds of the processor
 
 
 class Run:
@@ -47,7 +47,7 @@ class Run:
             if "optimiser" in state:
                 optimiser.load_state_dict(state["optimiser"])
             self.spent, self.steps = state["spent"], state["steps"]
-        saved = measured = mark = time.monotonic()
+        saved = measured = mark = time.process_time()
         recent: dict[str, list[float]] = {}
         while self.spent < self.seconds:
             progress = self.spent / self.seconds
@@ -60,7 +60,7 @@ class Run:
             torch.nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)
             optimiser.step()
             self.steps += 1
-            now = time.monotonic()
+            now = time.process_time()
             self.spent, mark = self.spent + now - mark, now
             for name, value in losses.items():
                 recent.setdefault(name, []).append(float(value.detach()))
@@ -69,7 +69,7 @@ class Run:
                 recent.clear()
             if measure and now - measured > 300:
                 self._note(measure())
-                measured = mark = time.monotonic()
+                measured = mark = time.process_time()
             if now - saved > SAVE_EVERY:
                 self._save(optimiser)
                 saved = now

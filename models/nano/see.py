@@ -19,6 +19,8 @@ from models.nano import corpus, ctc, network, pictures, rows, shape, texts, visi
 PICTURES: Final = 3  # a step
 ROWS: Final = 12  # a picture
 ANCHOR: Final = 0.3
+SPOKEN, BARS = 0.65, 0.35
+"""The shares of spoken questions, and of pictures with bars."""
 PARTS_UNTIL: Final = 0.55
 """The part of the stage that shows only the cells with something on them, and once; then all, twice."""
 WARM: Final = 0.06
@@ -114,7 +116,7 @@ class Viewer:
         """The losses of one step on new pictures."""
         count = PICTURES * (1 if progress > PARTS_UNTIL else 2)
         most = 2 if progress < 0.15 else 5
-        kind: pictures.Kind = "bars" if progress > 0.15 and rng.random() < 0.25 else "scene"
+        kind: pictures.Kind = "bars" if progress > 0.15 and rng.random() < BARS else "scene"
         made_pictures = [pictures.render(rng, kind, most) for _ in range(count)]
         pixels, labels = vision.tensor(made_pictures)
         with torch.no_grad():
@@ -132,7 +134,7 @@ class Viewer:
         for picture in made_pictures:
             for _ in range(ROWS):
                 first = pictures.ask(rng, picture)
-                clip = voices.find(rng, first[0]) if rng.random() < 0.5 else None
+                clip = voices.find(rng, first[0]) if rng.random() < SPOKEN else None
                 if clip:
                     clips.append(clip)
                 made.append(self._turns(rng, picture, rows.Gap(len(clips) - 1) if clip else None, first))

@@ -1,7 +1,8 @@
 """Trains the nano model: `python -m models.nano.train --out build/nano` runs every stage.
 
-Stages are limited by time, not by steps, so that a slower machine gives a weaker model instead of a longer
-wait; `--minutes` sets it. A stage saves every two minutes and, started again, goes on where it was.
+Stages are limited by the processor's time, not by steps, so that a slower machine gives a weaker model, not a
+longer wait; `--minutes` sets it. A stage saves every two minutes and, started again, goes on where it was.
+After `models.nano.shipped`, stages begin with the shipped model's weights.
 """
 
 from __future__ import annotations
@@ -63,13 +64,35 @@ def stage_speech(out: Path, minutes: float) -> None:
                     pair[1] += len(utterance.text.split())
         return {f"wer_{kind}": round(a / b, 4) for kind, (a, b) in errors.items()}
 
-    parameters = [*encoder.parameters(), *heads.parameters()]
-    Run(out, "speech", minutes, {"encoder": encoder, "heads": heads}).train(
-        [(parameters, 2e-3)],
+    started = _start(out, "speech", encoder=encoder)
+    run = Run(out, "speech", minutes, {"encoder": encoder, "heads": heads})
+
+    def loss(batch: list[corpus.Utterance], progress: float) -> dict[str, Tensor]:
+        if started:
+            encoder.requires_grad_(run.steps >= HEADS_ALONE)
+            progress = ctc.GROWN + (1 - ctc.GROWN) * progress
+        return ctc.loss(model, heads, batch, rng, progress)
+
+    run.train(
+        [(list(encoder.parameters()), 1.4e-3 if started else 2e-3), (list(heads.parameters()), 2e-3)],
         _speech_feed(out, rng),
-        lambda batch, progress: ctc.loss(model, heads, batch, rng, progress),
+        loss,
         measure,
     )
+
+
+HEADS_ALONE: Final = 500
+"""Steps in which new heads learn to read a trained encoder before it goes on."""
+
+
+def _start(out: Path, stage: str, **modules: nn.Module) -> bool:
+    """Puts the shipped weights into modules, if `models.nano.shipped` wrote them; tells whether it did."""
+    path = out / f"{stage}.start.pt"
+    if path.exists():
+        state = torch.load(path, weights_only=True)
+        for name, module in modules.items():
+            module.load_state_dict(state[name])
+    return path.exists()
 
 
 def _held_out_speech(out: Path, front: FrontEnd) -> list[corpus.Utterance]:
@@ -199,16 +222,18 @@ def stage_listen(out: Path, minutes: float) -> None:
     rng = _rng(out, "listen")
     quiet = listen.silence(front, rng, 300)
 
+    warm = listen.WARM if _start(out, "listen", lora=lora, projector=projector) else 0.0
     parts = listen.Listener(model, heads, lora, writer, front)
 
     def loss(batch: list[corpus.Utterance], progress: float) -> dict[str, Tensor]:
+        progress = warm + (1 - warm) * progress
         return parts.loss([*batch, rng.choice(quiet)], rng, progress)
 
     modules: dict[str, nn.Module] = {"encoder": encoder, "heads": heads, "lora": lora, "projector": projector}
     Run(out, "listen", minutes, modules).train(
         [
-            ([*lora.parameters(), *projector.parameters()], 2e-3),
-            ([*encoder.parameters(), *heads.token_head.parameters()], 8e-4),
+            ([*lora.parameters(), *projector.parameters()], 1.5e-3 if warm else 2e-3),
+            ([*encoder.parameters(), *heads.token_head.parameters()], 6e-4 if warm else 8e-4),
         ],
         _speech_feed(out, rng),
         loss,
@@ -231,6 +256,7 @@ def stage_see(out: Path, minutes: float) -> None:
     _freeze(decoder, used, part.audio_embed.encoder)
     lora, heard = network.Lora(model.model.layers), network.speech_projector(model, vision=True)
     seen, separators = network.picture_projector(model), network.separators(model)
+    begun = see.PARTS_UNTIL if _start(out, "see", lora=lora, seen=seen, separators=separators) else 0.0
     voices = see.Voices(ctc.load(out))
     held = see.Voices(_held_out_questions(out, front))
     rng = _rng(out, "see")
@@ -238,11 +264,11 @@ def stage_see(out: Path, minutes: float) -> None:
     modules: dict[str, nn.Module] = {"lora": lora, "heard": heard, "seen": seen, "separators": separators}
     Run(out, "see", minutes, modules).train(
         [
-            (list(lora.parameters()), 2e-3),
+            (list(lora.parameters()), 1e-3 if begun else 2e-3),
             ([p for m in (heard, seen, separators) for p in m.parameters()], 1e-3),
         ],
         itertools.repeat(None),
-        lambda _, progress: viewer.loss(voices, rng, progress),
+        lambda _, progress: viewer.loss(voices, rng, begun + (1 - begun) * progress),
         lambda: viewer.scores(held),
     )
 
@@ -256,13 +282,13 @@ def _held_out_questions(out: Path, front: FrontEnd) -> list[corpus.Utterance]:
 
 
 STAGES: Final[dict[str, tuple[Callable[[Path, float], None], float]]] = {
-    "speech": (stage_speech, 35),
+    "speech": (stage_speech, 70),
     "language": (stage_language, 65),
     "vision": (stage_vision, 65),
-    "listen": (stage_listen, 38),
-    "see": (stage_see, 36),
+    "listen": (stage_listen, 80),
+    "see": (stage_see, 50),
 }
-SHARDS: Final = 80  # of 500 utterances
+SHARDS: Final = 120  # of 500 utterances
 
 
 def main() -> None:
