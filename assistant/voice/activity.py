@@ -70,6 +70,11 @@ class Onset:
         self.reset()
         return True
 
+    @property
+    def going(self) -> bool:
+        """Whether the last blocks were speech, if not for long enough yet."""
+        return self._row > 0
+
     def reset(self) -> None:
         """Forget what was heard."""
         self._row = 0

@@ -5,7 +5,8 @@
             for block in source.blocks(): ...
 
 One thread owns the device. With a pre-roll it is open all the time, and nothing but a ring of one second is
-kept; without, it is open while somebody listens. A device that is lost is told once, ends what listens (which
+kept; without, it is open while somebody listens. What was heard while something was played is silence
+to a listener, unless the person spoke over it. A device that is lost is told once, ends what listens (which
 keeps what it heard), and is tried again, less and less often, or as soon as somebody wants to listen.
 """
 
@@ -16,6 +17,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, Self
+
+import numpy as np
 
 from assistant.voice.activity import Onset
 from assistant.voice.echo import Echo
@@ -28,6 +31,7 @@ _RING: Final = round(PRE_ROLL / BLOCK)
 _BACKLOG: Final = round(60 / BLOCK)  # blocks kept for a listener that is late
 _FIRST, _LAST = 0.5, 30.0  # s between attempts to open a lost device
 _ONSET: Final = 0.2  # s of speech that interrupt: shorter than a word, longer than a click or a cough
+_BEFORE: Final = round((_ONSET + 0.4) / BLOCK)  # blocks: it is noticed 0.1 s late, and first sounds are soft
 _JOIN: Final = 5.0  # s; opening and closing a device takes a part of one
 
 
@@ -101,6 +105,9 @@ class Ear:
         self._watching = False
         self._onset = Onset(_ONSET)
         self._ring: deque[Samples] = deque(maxlen=_RING)
+        self._clear = 0  # blocks at the ring's end that have nothing of what was played
+        self._spoken_over = False  # it is the person who is heard, and not the rest of what was played
+        self._doubted: deque[Samples] = deque(maxlen=_BEFORE)  # listeners heard silence in place of these
         self._listeners: list[Listening] = []
         self._changed = threading.Condition()  # guards all of the above
         self._leave = threading.Event()  # close the device: nobody wants it, or another one is wanted
@@ -117,7 +124,7 @@ class Ear:
     def listen(self) -> Listening:
         """Hear from now on, or from up to a second before; `blocks` tells if there is no device."""
         with self._changed:
-            one = Listening(self._forget, list(self._ring))
+            one = Listening(self._forget, list(self._ring)[max(0, len(self._ring) - self._clear) :])
             self._listeners.append(one)
             self._changed.notify_all()
         return one
@@ -144,7 +151,8 @@ class Ear:
 
     def watch(self, on: bool) -> None:
         """Tell when somebody begins to speak, if the microphone is open."""
-        self._watching = on
+        with self._changed:
+            self._watching = on
 
     def close(self) -> None:
         """Give the device back and end the thread; who listens is told that nothing more will come."""
@@ -216,16 +224,36 @@ class Ear:
         return bool(self._listeners) or self._leave.is_set() or not self._wanted
 
     def _hear(self, block: Samples) -> None:
+        ours = self._echo is not None and self._echo.active
         with self._changed:
+            self._spoken_over = self._spoken_over and ours
             if self._keeps:
                 self._ring.append(block)
-            for one in self._listeners:
-                one._hear(block)
-        if not self._watching:
-            self._onset.reset()
-        elif self._onset.push(block) and not (self._echo is not None and self._echo.leaks):
-            self._watching = False
+            watching = self._watching
+            doubtful = ours and not self._spoken_over
+            began = (watching or (doubtful and bool(self._listeners))) and self._onset.push(block)
+            began = began and not (self._echo is not None and self._echo.leaks)
+            if doubtful and not began:
+                self._clear = 0
+                self._doubted.append(block)
+                self._give(np.zeros_like(block))
+            else:
+                self._clear = max(_BEFORE if began else 0, min(_RING, self._clear + 1))
+                self._spoken_over = ours
+                if began or self._onset.going:
+                    self._give(*self._doubted)
+                self._doubted.clear()
+                self._give(block)
+            if not watching and not doubtful:
+                self._onset.reset()
+            self._watching = watching and not began
+        if watching and began:
             self._interrupted()
+
+    def _give(self, *blocks: Samples) -> None:
+        for one in self._listeners:
+            for block in blocks:
+                one._hear(block)
 
     def _end(self, error: DeviceError) -> None:
         with self._changed:

@@ -33,7 +33,7 @@ _LATE: Final = round(
 _SEEN: Final = round(0.4 / BLOCK), round(0.9 / BLOCK)  # blocks that `leaks` compares: cleaned, and played
 _ALIKE: Final = 0.35  # correlation; of two voices it is hardly ever above 0.2
 _SETTLES: Final = round(0.5 / BLOCK)  # blocks that the canceller needs to find a new delay
-_AFTER: Final = round(0.6 / BLOCK)  # blocks after the last sound in which its echo may come
+_AFTER: Final = round(0.4 / BLOCK)  # blocks after the last sound in which its echo may come
 
 
 class Echo:
@@ -83,6 +83,11 @@ class Echo:
         return clean
 
     @property
+    def active(self) -> bool:
+        """Whether something is played, or its echo may still come; else blocks passed as they were."""
+        return self._left > 0
+
+    @property
     def leaks(self) -> bool:
         """Whether what was heard last may be what was played: after a gap, the canceller needs a moment."""
         if not self._left or not self._cleaned:
@@ -127,8 +132,12 @@ class Echo:
         if not missing:
             self._missed = 0
             return part
-        self._unsettled = max(self._unsettled, _SETTLES if self._owed + missing > _LATE else _SETTLES // 2)
-        self._owed = min(_LATE, self._owed + missing)
+        if not self._left or self._owed + missing > _LATE:  # hold as much back as at first
+            self._unsettled = _SETTLES if self._left else self._unsettled
+            self._flowing, self._owed, self._missed = False, 0, 0
+            return np.pad(part, (0, missing))
+        self._unsettled = max(self._unsettled, _SETTLES // 2)
+        self._owed += missing
         self._missed = self._missed + missing
         if self._missed > _MOST:  # the speaker was closed
             self._flowing, self._owed, self._missed = False, 0, 0
