@@ -18,7 +18,7 @@ from virtual_screen import VirtualScreen, virtual_screen
 
 from assistant.settings import Interface, Privacy, Settings, SettingsFile
 from models import package
-from ui import app
+from ui import app, start
 from ui.work import brain
 
 LIGHT = Settings(interface=Interface(language="en", theme="light"), privacy=Privacy(preroll=False))
@@ -36,7 +36,7 @@ def qt(screen: VirtualScreen) -> Iterator[QApplication]:
         for name in ("WAYLAND_DISPLAY", "XDG_SESSION_TYPE", "QT_QPA_PLATFORM"):
             patch.delenv(name, raising=False)
         patch.setenv("DISPLAY", screen.display)
-        made = app.application()
+        made = start.application()
         resource_tracker.ensure_running()  # of multiprocessing: it lives as long as this process
         yield made
         made.sendPostedEvents(None, QEvent.Type.DeferredDelete)

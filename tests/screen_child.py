@@ -10,12 +10,12 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QWidget
 
 from assistant.usage import Usage
-from ui import app
+from ui import start
 from ui.outside.screen import Screens
 
 
 def main() -> None:
-    application = app.application()
+    application = start.application()
     widget = QWidget()
     widget.setStyleSheet("background: #ff0000;")
     widget.setWindowTitle("known")

@@ -11,7 +11,7 @@ from real_window import LIGHT, wait_until
 
 from assistant import usage
 from assistant.settings import Privacy
-from ui import app
+from ui import app, start
 from ui.settings.sound import SoundPage
 
 
@@ -21,7 +21,7 @@ def tell(step: str) -> None:
 
 
 def main(folder: Path) -> None:
-    qt = app.application()
+    qt = start.application()
     settings = replace(LIGHT, privacy=Privacy(preroll=False))
     with app.Desktop(qt, settings, folder / "data") as one:
         one.open_preferences()

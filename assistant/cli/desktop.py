@@ -61,7 +61,7 @@ def desktop(arguments: Sequence[str]) -> int:
         place = instance.claim()  # the other one has just ended
     with place:
         path = packages.find_package(given.model) if given.model else None
-        run: Callable[..., int] = importlib.import_module("ui.app").run  # Qt is only loaded here
+        run: Callable[..., int] = importlib.import_module("ui.start").run  # Qt is only loaded here
         name = Path(given.model or "").name
         return run(place, path, name, packages.data_folder(), hidden=given.hidden, trace=given.trace)
 

@@ -17,9 +17,10 @@ from assistant.media import picture
 from assistant.settings import Interface, Settings
 from assistant.turn import Phase, State
 from models.errors import DeviceError, EngineError
-from ui.app import Desktop, application
+from ui.app import Desktop
 from ui.conversation.message_bar import Act
 from ui.conversation.sheet import Message
+from ui.start import application
 from ui.window.cards import Request
 from ui.work import brain
 from ui.work.question import Question
