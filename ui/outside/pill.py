@@ -223,7 +223,9 @@ class Pill(QWidget):
 
     def _fit(self) -> None:
         bottom = self.geometry().bottom()
-        self.resize(_WIDTH, self._column.totalHeightForWidth(_WIDTH))
+        column = self._column  # without a text to wrap, its height doesn't depend on its width
+        wraps = column.hasHeightForWidth()
+        self.resize(_WIDTH, column.totalHeightForWidth(_WIDTH) if wraps else column.totalSizeHint().height())
         if self.isVisible():
             self.move(self.x(), bottom - self.height() + 1)
 
