@@ -12,6 +12,7 @@ from command import Aside
 from assistant.bench.report import Measure, Report
 
 NAMES = {
+    "own", "opening own",
     "window", "model", "recording", "key", "closed", "token", "speaker", "sound", "endpoint", "escape", "gap",
     "p999", "opening", "scroll", "end",
 }  # fmt: skip

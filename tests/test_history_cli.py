@@ -117,7 +117,7 @@ def test_a_damaged_history(aside: Aside, folder: Path) -> None:
         (["search"], "WORD"),
         (["salvage"], "Give either a new folder or --replace."),
         (["list", "--folder", "none"], "There is no history in none."),
-        (["fly"], "invalid choice"),
+        (["fly"], "no action fly"),
         ([], "ACTION"),
     ],
 )

@@ -243,9 +243,7 @@ def test_results_go_back_to_the_model(toolbox: Toolbox) -> None:
     assert last.statistics == Statistics(generated=4, seconds={"decode": 1.0})
 
 
-def test_a_model_that_can_not_retell_gets_the_result_as_its_own_words(
-    nano: LocalSession, toolbox: Toolbox
-) -> None:
+def test_a_model_that_can_not_retell_is_not_asked_to(nano: LocalSession, toolbox: Toolbox) -> None:
     nano.rewind(0)
     nano.append(*prompt.system(TOOLS), *prompt.user("what is seven times eight"), *prompt.assistant())
     events = list(answer(nano, toolbox, Person(), Policy(retell=False)))

@@ -22,16 +22,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from assistant.engine import prompt
-from assistant.engine.protocol import (
-    Finished,
-    GenerateOptions,
-    Progress,
-    Reason,
-    Session,
-    Statistics,
-    Text,
-    Token,
-)
+from assistant.engine.protocol import Finished, GenerateOptions, Progress, Reason, Session, Statistics, Token
 from assistant.tools import calls
 from assistant.tools.calls import Call
 from assistant.tools.toolbox import Result, Toolbox, as_json
@@ -97,7 +88,7 @@ class Policy:
     most        calls at most, those refused included.
     unasked     names of tools with an effect that need no yes.
     patience    seconds that a person has for an answer; None is no end.
-    retell      whether the model says what came of its calls. If not, the results are its reply.
+    retell      whether the model says what came of its calls. If not, the turn ends with them.
     """
 
     most: int = 6
@@ -175,18 +166,14 @@ def answer(
             over = over or turn.calls > policy.most
         if cancel.is_set():
             finished = Finished("cancelled", finished.statistics)
-        if cut or not results or cancel.is_set():
+        if cut or not results or not policy.retell or cancel.is_set():
             yield turn.finished(finished.reason)
             return
         responses = [segment for text in results for segment in prompt.tool_response(as_json(text))]
-        told = [] if policy.retell else [Text(" ".join(results))]
         try:
-            session.append(*prompt.end(), *responses, *prompt.assistant(), *told)
+            session.append(*prompt.end(), *responses, *prompt.assistant())
         except ContextError:
             yield turn.finished("context")
-            return
-        if told:
-            yield turn.finished("stop")
             return
 
 
