@@ -158,8 +158,8 @@ def test_hands_free_listens_again_and_stops_when_told_twice(
     screen: VirtualScreen, audio_server: VirtualAudio, tmp_path: Path
 ) -> None:
     """Two questions and no key; Aside is loud at the microphone as well, and doesn't answer itself."""
-    espeak("What can you do?", tmp_path / "first.wav")  # nothing that a person must allow first
-    espeak("Hello!", tmp_path / "second.wav")
+    espeak("Hello!", tmp_path / "first.wav")  # a short answer
+    espeak("What can you do?", tmp_path / "second.wav")  # nothing that a person must allow first
 
     def words(one: Running) -> list[str]:
         return [turn.transcript for turn in one.turns() if turn.transcript]
