@@ -26,7 +26,7 @@ from models.errors import AsideError, DeviceError, SettingsError
 from models.package import embedded
 from ui.conversation import notes
 from ui.gate import Gate
-from ui.look import icons, theme
+from ui.look import error_words, icons, theme
 from ui.look.form import Page
 from ui.look.theme import Theme, Type
 from ui.look.translation import Translation, retranslate
@@ -362,7 +362,7 @@ class Desktop:
         conductor.understood.connect(lambda _, text: pill.show_question(text))
         conductor.told.connect(self._show_in_pill)
         conductor.drafted.connect(pill.show_question)
-        conductor.problem.connect(lambda error: pill.show_note(str(error)))
+        conductor.problem.connect(lambda error: pill.show_note(error_words.told(error)))
         conductor.told.connect(self._model_told)
         conductor.asked.connect(lambda *_: self.end_welcome())
         conductor.companions = self._companions
@@ -449,7 +449,7 @@ class Desktop:
             case Called():
                 self.pill.add_answer(f"{notes.call(event.call)}\n")
             case Failed(_, error):
-                self.pill.show_note(str(error))
+                self.pill.show_note(error_words.told(error))
 
     def _ring(self, key: str, text: str) -> None:
         """A timer or an alarm, wherever the person looks."""

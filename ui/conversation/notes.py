@@ -9,6 +9,7 @@ from PySide6.QtCore import QCoreApplication
 
 from assistant.history.records import ToolCall, Turn
 from assistant.timing import Times
+from ui.look import error_words
 from ui.look.tool_words import told
 from ui.work.brain import Answered
 
@@ -93,5 +94,6 @@ def notes_of(reply: Turn | None) -> Sequence[str]:
         "stopped": QCoreApplication.translate("Notes", "stopped"),
         "failed": QCoreApplication.translate("Notes", "failed"),
     }.get(reply.state, "")
-    last = " · ".join(filter(None, (reply.problem or ended, speed(reply.figures))))
+    problem = error_words.told(reply.problem or "")
+    last = " · ".join(filter(None, (problem or ended, speed(reply.figures))))
     return [*map(call, reply.calls), *([last] if last else [])]

@@ -31,6 +31,7 @@ from ui.conversation.sheet import Message
 from ui.conversation.thumbs import Thumb, kept_question, kept_segments, said, thumbs
 from ui.conversation.transcript import Past, Transcript
 from ui.gate import Gate
+from ui.look import error_words
 from ui.look.nano_words import spoken
 from ui.work import brain
 from ui.work.archive import Archive, Kept, Opened
@@ -339,7 +340,7 @@ class Talk(QObject):
                 self._archive.timed(turn, times)
                 self._archive.then(partial(self._show_pieces, turn))
             case brain.Failed(turn, error):
-                self._transcript.add_note(str(error), turn)
+                self._transcript.add_note(error_words.told(error), turn)
                 self._archive.told(event)
                 if isinstance(error, ContextError):
                     self.remember()  # less of it, so that it can be asked again

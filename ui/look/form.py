@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 
 from assistant.settings import Settings
 from models.errors import AsideError
-from ui.look import theme
+from ui.look import error_words, theme
 from ui.look.controls import Picker, Segments, Switch
 from ui.look.theme import LIGHT, Theme
 from ui.settings.choices import Choices
@@ -108,7 +108,7 @@ class Row(QWidget):
 
     def fail(self, error: AsideError | str) -> None:
         """Show what is wrong; "" is nothing."""
-        self._problem.setText(str(error))
+        self._problem.setText(error_words.told(error) if isinstance(error, AsideError) else error)
         self._problem.setVisible(bool(str(error)))
 
 

@@ -30,8 +30,11 @@ class Translation(QTranslator):
         """``language`` is a locale's name, such as zh_CN; one that there is no file for is English."""
         super().__init__(parent)
         self.direction = QLocale(language).textDirection()
-        file = FOLDER / f"{language.replace('-', '_').partition('_')[0].lower()}.json"
-        self._texts: dict[str, str] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        name = f"{language.replace('-', '_').partition('_')[0].lower()}.json"
+        self._texts: dict[str, str] = {}
+        for file in (FOLDER / "errors" / name, FOLDER / name):
+            if file.is_file():
+                self._texts |= json.loads(file.read_text("utf-8"))
         if not self._texts:
             self.direction = Qt.LayoutDirection.LeftToRight
 
@@ -56,7 +59,7 @@ def retranslate(roots: Iterable[QObject], before: Translation, now: Translation)
     english = {text for file in FOLDER.glob("*.json") for text in json.loads(file.read_text("utf-8"))}
     plain = {before.say(text): now.say(text) for text in english if "{" not in text}
     names = sorted((text for text in english if "{" in text), key=len, reverse=True)  # the exact ones first
-    filled = [(_pattern(before.say(text)), now.say(text)) for text in names]
+    shapes = [(pattern(before.say(text)), now.say(text)) for text in names]
     for one in _speakers(roots):
         for name in _SHOWN:
             said = one.property(name)
@@ -65,10 +68,10 @@ def retranslate(roots: Iterable[QObject], before: Translation, now: Translation)
             if said in plain:
                 one.setProperty(name, plain[said])
                 continue
-            for pattern, text in () if one.property(VERBATIM) else filled:
-                match = pattern.fullmatch(said)
+            for shape, text in () if one.property(VERBATIM) else shapes:
+                match = shape.fullmatch(said)
                 if match:
-                    one.setProperty(name, _filled(text, match.groupdict()))
+                    one.setProperty(name, filled(text, match.groupdict()))
                     break
 
 
@@ -79,15 +82,15 @@ def _speakers(roots: Iterable[QObject]) -> Iterator[QObject]:
         yield from root.findChildren(QAction)
 
 
-def _filled(text: str, values: dict[str, str]) -> str:
-    for place, value in values.items():
-        text = text.replace(f"{{{place}}}", value)
-    return text
+def filled(text: str, values: dict[str, str]) -> str:
+    """The text with these values in place of its ``{names}``."""
+    return re.sub(r"{(\w+)}", lambda place: values.get(place[1], place[0]), text)
 
 
-def _pattern(text: str) -> re.Pattern[str]:
+def pattern(text: str) -> re.Pattern[str]:
+    """Matches the text with anything in place of its ``{names}``."""
     parts = re.split(r"{(\w+)}", text)
     return re.compile(
-        "".join(f"(?P<{part}>.+)" if place % 2 else re.escape(part) for place, part in enumerate(parts)),
+        "".join(f"(?P<{part}>.+?)" if place % 2 else re.escape(part) for place, part in enumerate(parts)),
         re.DOTALL,
     )

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QApplication, QHBoxLayout, QLabel, QWidget
 
 from assistant.settings import KINDS
 from ui.gate import Gate
-from ui.look import theme
+from ui.look import error_words, theme
 from ui.look.form import Page, Row, alive, button, label
 from ui.outside import hotkeys
 from ui.settings.choices import Choices
@@ -68,7 +68,7 @@ class HotkeysPage(Page):
         try:
             keys = KINDS[key].read(pressed)
         except ValueError as error:
-            row.fail(self.tr("It must be {what}.").replace("{what}", str(error)))
+            row.fail(self.tr("It must be {what}.").replace("{what}", error_words.said(str(error))))
             return
         if not keys or not hotkeys.available():
             keep(keys)

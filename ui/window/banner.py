@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
 
 from models.errors import AsideError
-from ui.look import icons, theme
+from ui.look import error_words, icons, theme
 from ui.look.theme import Theme
 
 _STAYS: Final = 12_000  # ms
@@ -79,7 +79,7 @@ class Banner(QFrame):
     def show_problem(self, error: AsideError, stays: bool = False) -> None:
         """Say it for a while, or until it is dismissed."""
         self._warning.show()
-        self._show(str(error), stays)
+        self._show(error_words.told(error), stays)
 
     def _show(self, text: str, stays: bool) -> None:
         self._problem.setText(text)

@@ -39,7 +39,7 @@ from assistant.media.camera import Camera, Frame, cameras, jpeg
 from assistant.usage import Usage
 from models.errors import AsideError, Cancelled
 from ui.gate import Gate
-from ui.look import icons, theme
+from ui.look import error_words, icons, theme
 from ui.look.controls import Picker, Switch
 from ui.look.theme import DARK, LIGHT, Theme
 
@@ -369,7 +369,7 @@ class CameraPanel(QFrame):
 
     def _lost(self, error: AsideError) -> None:
         self._let_go()
-        self.view.tell(str(error))
+        self.view.tell(error_words.told(error))
         self._show_state()
 
     def _again(self) -> None:
