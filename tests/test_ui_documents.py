@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from PySide6.QtCore import QMimeData, QTimer, QUrl
-from PySide6.QtWidgets import QAbstractButton, QApplication, QInputDialog
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QAbstractButton, QApplication, QInputDialog, QWidget
 from real_window import LIGHT, desktop, load_nano, wait_until
 from test_media_document import pdf
+from virtual_screen import VirtualScreen
 
 from assistant.engine.protocol import Picture
 from assistant.settings import Tools
@@ -18,6 +23,27 @@ from assistant.turn import Phase
 from ui.app import Desktop
 from ui.conversation.thumbs import kept_question
 from ui.window.thumbnail import Pending
+
+# Another program's window: the file that it is named is dragged out of it.
+_FILES = """
+import sys
+from PySide6.QtCore import QMimeData, Qt, QUrl
+from PySide6.QtGui import QDrag
+from PySide6.QtWidgets import QApplication, QLabel
+class Files(QLabel):
+    def mousePressEvent(self, event):
+        drag, data = QDrag(self), QMimeData()
+        data.setUrls([QUrl.fromLocalFile(sys.argv[1])])
+        drag.setMimeData(data)
+        drag.exec(Qt.DropAction.CopyAction)
+app = QApplication([])
+files = Files("a file")
+files.setWindowTitle("files")
+files.setWindowFlags(Qt.WindowType.FramelessWindowHint | Qt.WindowType.WindowStaysOnTopHint)
+files.setGeometry(0, 0, 100, 60)
+files.show()
+app.exec()
+"""
 
 
 def drop(one: Desktop, *paths: Path) -> None:
@@ -119,3 +145,31 @@ def test_a_question_takes_eight_files_and_says_so(qt: QApplication, tmp_path: Pa
         wait_until(lambda: "one too many" in one.window.banner.text)
         wait_until(lambda: not one.window.composer._opening)
         assert len(one.window.composer.question().documents) == 8
+
+
+def test_a_file_is_dropped_anywhere_in_the_window(
+    qt: QApplication, screen: VirtualScreen, tmp_path: Path
+) -> None:
+    """With the mouse, out of another program's window; its name is no markup."""
+    path = tmp_path / "<b>bold<img src='x'>.png"
+    Image.new("RGB", (300, 200), "blue").save(path)
+    with (
+        desktop(qt, tmp_path / "data") as one,
+        subprocess.Popen([sys.executable, "-c", _FILES, str(path)], env=screen.environment) as files,
+    ):
+        composer, page = one.window.composer, one.window.empty
+        try:
+            screen.wait_for_window("^files$")
+            at = page.mapToGlobal(page.rect().center())
+            screen.xdotool("mousemove", 50, 30, "mousedown", 1)
+            for step in range(11):
+                screen.xdotool("mousemove", 60 + (at.x() - 60) * step // 10, 30 + (at.y() - 30) * step // 10)
+                QTest.qWait(20)
+            wait_until(lambda: composer.property("target") is True)
+            screen.xdotool("mouseup", 1)
+            wait_until(lambda: composer.question().pictures)
+        finally:
+            files.kill()
+        assert composer.property("target") is False
+        for shown in composer.findChildren(QWidget):
+            assert "<" not in shown.toolTip()

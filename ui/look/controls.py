@@ -29,6 +29,11 @@ _WIDEST: Final = 300
 _LETTERS: Final = 26  # that it has room for at least, however large they are
 
 
+def tip(text: str) -> str:
+    """Other people's words for a tooltip, which would take markup for what it says."""
+    return text.replace("<", "\u2039")
+
+
 class Switch(QAbstractButton):
     """On or off; Space and a click change it."""
 

@@ -57,6 +57,7 @@ _STROKES: Final = {
     "down": "<path d='m6.5 9.5 5.5 5.5 5.5-5.5'/>",
     "gear": "<circle cx='12' cy='12' r='3'/><path d='M12 3.5v2.5M12 18v2.5M3.5 12h2.5M18 12h2.5M6 6l1.8 1.8"
     "M16.2 16.2l1.8 1.8M18 6l-1.8 1.8M7.8 16.2 6 18'/>",
+    "window": "<rect x='3.5' y='5' width='17' height='14' rx='2.5'/><path d='M3.5 9.5h17'/>",
     "keyboard": "<rect x='3' y='6.5' width='18' height='11.5' rx='2'/>"
     "<path d='M6.8 10h.2M10.2 10h.2M13.6 10h.2M17 10h.2M8 14.5h8'/>",
     "model": "<rect x='6.5' y='6.5' width='11' height='11' rx='2'/>"

@@ -143,6 +143,7 @@ QPushButton[kind="plain"] {{ border: 1px solid {t.line}; }}
 #banner {{ background: {t.tint}; border-radius: {RADIUS}px; }}
 #composer {{ background: {t.raised}; border: 1px solid {t.line}; border-radius: {RADIUS + SMALL}px; }}
 #composer[focused="true"] {{ border-color: {t.accent}; }}
+#composer[target="true"] {{ background: {t.tint}; border: 1px dashed {t.accent}; }}
 #composer QPlainTextEdit {{ background: transparent; border: none; color: {t.text};
     placeholder-text-color: {t.faint};
     selection-background-color: {t.accent}; selection-color: {t.on_accent}; }}

@@ -133,7 +133,7 @@ class Pill(QWidget):
         self._theme = colours
         self.level.colour = colours.accent
         self.cards.set_theme(colours)
-        self.open_button.setIcon(icons.icon("aside", colours.text))
+        self.open_button.setIcon(icons.icon("window", colours.text))
         self.stop_button.setIcon(icons.icon("close", colours.text))
         self._show_icon()
         self.update()

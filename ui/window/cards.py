@@ -25,6 +25,7 @@ _UNMEANT: Final = 600  # ms in which a yes is not taken
 _ICONS: Final = {
     "set_timer": "clock",
     "set_alarm": "bell",
+    "set_reminder": "bell",
     "set_light": "light",
     "set_temperature": "heat",
     "play_music": "music",

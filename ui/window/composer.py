@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Final
 
 from PySide6.QtCore import QBuffer, QByteArray, QEvent, QIODevice, QMimeData, QObject, QSize, Qt, Signal
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QImage, QImageWriter, QKeyEvent, QTextCursor
+from PySide6.QtGui import (
+    QDragEnterEvent,
+    QDragLeaveEvent,
+    QDropEvent,
+    QImage,
+    QImageWriter,
+    QKeyEvent,
+    QTextCursor,
+)
 from PySide6.QtWidgets import (
     QFileDialog,
     QFrame,
@@ -235,13 +243,29 @@ class Composer(QFrame):
         self._opening += 1
         self._gate.run(lambda: picture.normalised(data, name), partial(self._opened, name), self._not_opened)
 
+    def takes(self, data: QMimeData) -> bool:
+        """Whether `take` would add something of what is being dragged."""
+        return any(url.isLocalFile() for url in data.urls()) or (not data.urls() and data.hasImage())
+
+    def show_target(self, on: bool) -> None:
+        """Whether what is being dragged would land here."""
+        self.setProperty("target", on)
+        self.style().polish(self)
+
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Called by Qt."""
-        if event.mimeData().hasUrls() or event.mimeData().hasImage():
+        """Called by Qt; text goes to where text is written."""
+        if self.takes(event.mimeData()):
             event.acceptProposedAction()
+            self.show_target(True)
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        """Called by Qt."""
+        super().dragLeaveEvent(event)
+        self.show_target(False)
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Called by Qt."""
+        self.show_target(False)
         self.take(event.mimeData())
         event.acceptProposedAction()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from PySide6.QtCore import QEvent, Qt, Signal
-from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragLeaveEvent, QDropEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -59,6 +59,7 @@ class Window(QMainWindow):
         self.setWindowTitle("Aside")
         self.resize(1080, 720)
         self.setMinimumSize(560, 420)
+        self.setAcceptDrops(True)
         self._conductor, self._archive = conductor, archive
         self._ready = False
         self.menu = ConversationMenu(archive, self)
@@ -122,6 +123,21 @@ class Window(QMainWindow):
         """Called by Qt."""
         self.closed.emit()
         super().closeEvent(event)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Called by Qt: files may be dropped anywhere in the window."""
+        if self._front.currentIndex() == 0 and self.composer.takes(event.mimeData()):
+            event.acceptProposedAction()
+            self.composer.show_target(True)
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        """Called by Qt."""
+        super().dragLeaveEvent(event)
+        self.composer.show_target(False)
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Called by Qt."""
+        self.composer.dropEvent(event)
 
     def changeEvent(self, event: QEvent) -> None:
         """Called by Qt: who doesn't see the camera must not be seen."""

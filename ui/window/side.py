@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 
 from assistant.history.records import Conversation, Hit
 from ui.look import icons, theme
+from ui.look.controls import tip
 from ui.look.theme import LIGHT, Theme, Type
 from ui.window.conversation_menu import ConversationMenu
 from ui.window.rows import RUNS, Rows
@@ -54,6 +55,7 @@ class Side(QFrame):
         self._current = 0
         name = QLabel("Aside")
         name.setProperty("kind", "title")
+        name.setContentsMargins(theme.ROOM, 0, 0, 0)  # above the titles of the list
         self.new_button = QToolButton()
         self.new_button.setIconSize(QSize(theme.ICON, theme.ICON))
         self.new_button.setFixedSize(theme.BUTTON, theme.BUTTON)
@@ -207,7 +209,7 @@ class Side(QFrame):
             snippet = hit.text
             item.setData(RUNS, hit.snippet)
             item.setData(_TURN, hit.turn)
-        item.setToolTip("\n".join(filter(None, (title, snippet))).replace("<", "\u2039"))
+        item.setToolTip(tip("\n".join(filter(None, (title, snippet)))))
         self.list.addItem(item)
 
     def _mark(self) -> None:

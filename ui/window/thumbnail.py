@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QFrame, QLabel, QToolButton
 from assistant.media.document import Document
 from assistant.media.sound import Sound
 from ui.look import icons, theme
+from ui.look.controls import tip
 from ui.look.theme import Theme
 
 SIDE: Final = 56  # logical pixels
@@ -26,7 +27,7 @@ class Thumbnail(QFrame):
     def __init__(self, medium: Medium, name: str, remove: Callable[[], None], colours: Theme) -> None:
         super().__init__()
         self.setObjectName("thumbnail")
-        self.setToolTip(name)
+        self.setToolTip(tip(name))
         self._colours = colours
         wide = isinstance(medium, Document)
         self.setFixedSize((WIDE if wide else SIDE) + 2 * theme.SMALL, SIDE + 2 * theme.SMALL)
@@ -66,7 +67,7 @@ class Thumbnail(QFrame):
         pages = QToolButton(self)
         pages.setText(f"{document.used} / {document.total:,}")
         pages.setAccessibleName(self.tr("Choose pages of {name}").replace("{name}", document.name))
-        pages.setToolTip(pages.accessibleName())
+        pages.setToolTip(tip(pages.accessibleName()))
         pages.setStyleSheet(f"padding: 0 {theme.SMALL}px; color: {self._colours.accent};")
         pages.ensurePolished()
         wide = min(pages.sizeHint().width(), self.width() - left)
@@ -81,7 +82,7 @@ class Pending(QFrame):
         super().__init__()
         self.setObjectName("thumbnail")
         self.setFixedSize(WIDE + 2 * theme.SMALL, SIDE + 2 * theme.SMALL)
-        self.setToolTip(name)
+        self.setToolTip(tip(name))
         self.said = QLabel(said, self)
         self.said.setTextFormat(Qt.TextFormat.PlainText)
         self.said.setProperty("kind", "small")
@@ -99,5 +100,5 @@ def corner_button(frame: QFrame, name: str, act: Callable[[], None], colours: Th
     button.move(frame.width() - theme.LARGE, 0)
     button.setStyleSheet(f"background: {colours.raised}; border-radius: {theme.ROOM}px; padding: 0;")
     button.setAccessibleName(name)
-    button.setToolTip(name)
+    button.setToolTip(tip(name))
     button.clicked.connect(act)
