@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from command import ROOT, Aside
 
+from assistant.tools.schedule import Schedule
 from models import package
 
 CTRL_C = b"\x03"
@@ -122,3 +123,25 @@ def test_a_conversation_rings(nano: Aside) -> None:
 
 def test_yes_without_run_is_refused(nano: Aside) -> None:
     assert "--yes goes with --tools run" in nano("ask", "--yes", "Hello").complaint()
+
+
+def test_what_is_set_is_shown_and_cancelled(aside: Aside) -> None:
+    def timers(*words: str) -> str:
+        done = aside("timers", *words)
+        assert done.code == 0, done.err
+        return done.out
+
+    assert timers() == "Nothing is set.\n"
+    schedule = Schedule(aside.path("data/aside/tools/timers.json"))
+    timer = schedule.set_timer(5)
+    schedule.set_alarm("07:30")
+    schedule.set_alarm("17:30", "call Ann")
+    listed = timers()
+    assert len(listed.splitlines()) == 3
+    assert f"{timer.id}  " in listed
+    assert "17:30  reminder: call Ann\n" in listed
+    assert {one["kind"] for one in json.loads(timers("--json"))} == {"timer", "alarm", "reminder"}
+    assert timer.id not in timers("--cancel", timer.id)
+    assert "Nothing is set that is called" in aside("timers", "--cancel", timer.id).err
+    assert timers("--cancel", "all") == "Nothing is set.\n"
+    assert schedule.pending() == []

@@ -94,7 +94,9 @@ def test_what_is_set_is_pending_after_a_restart(schedule: Schedule) -> None:
     assert timedelta(0) < alarm.at - now.local <= timedelta(days=1)
     assert (alarm.at.hour, alarm.at.minute) == (7, 30)
     again.cancel(timer.id, "nothing")
-    assert schedule.pending() == [alarm]
+    reminder = schedule.set_alarm("17:30", "call “Ann”")
+    assert again.pending() == [alarm, reminder]
+    assert reminder.about == "call “Ann”"
 
 
 @pytest.mark.parametrize("clock", ["29:00", "24:00", "12:60"])

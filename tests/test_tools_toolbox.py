@@ -21,7 +21,7 @@ from assistant.tools.toolbox import OFFERED, Result, Toolbox
 from models.errors import ToolError
 from models.prompts import TOOLS
 
-EFFECTS = {"set_timer", "set_alarm", "set_light", "set_temperature", "play_music", "add_note"}
+EFFECTS = {"set_timer", "set_alarm", "set_light", "set_temperature", "play_music", "add_note", "set_reminder"}
 EXAMPLES: dict[str, dict[str, int | str]] = {
     "set_timer": {"minutes": 5},
     "set_alarm": {"time": "07:30"},
@@ -32,6 +32,7 @@ EXAMPLES: dict[str, dict[str, int | str]] = {
     "add_note": {"text": "buy milk"},
     "get_weather": {"place": "Paris"},
     "get_time": {},
+    "set_reminder": {"time": "17:30", "text": "call <b>Ann</b>"},
 }
 
 

@@ -226,7 +226,7 @@ def test_a_hotkey_is_taken_by_pressing_it(qt: QApplication, screen: VirtualScree
         wait_until(lambda: "Press" in camera.text())
         screen.xdotool("key", "ctrl+alt+k")
         wait_until(lambda: "hotkeys.talk" in page.rows["hotkeys.camera"].problem)
-        assert camera.text() == "–"
+        assert camera.text() == "None"
         screen.xdotool("key", "space")
         wait_until(lambda: "Press" in camera.text())
         screen.xdotool("key", "a")
@@ -234,7 +234,7 @@ def test_a_hotkey_is_taken_by_pressing_it(qt: QApplication, screen: VirtualScree
         screen.xdotool("key", "space")
         wait_until(lambda: "Press" in camera.text())
         screen.xdotool("key", "Escape")
-        wait_until(lambda: camera.text() == "–")
+        wait_until(lambda: camera.text() == "None")
         assert one.preferences.isVisible()
 
         with contextlib.closing(Hotkeys({"": "Super+F7"}, lambda _: None)):  # another program's
@@ -249,7 +249,7 @@ def test_a_hotkey_is_taken_by_pressing_it(qt: QApplication, screen: VirtualScree
         wait_until(lambda: "Press" in talk.text())
         screen.xdotool("key", "BackSpace")
         wait_until(lambda: kept(file, "hotkeys.talk") == "")
-        wait_until(lambda: talk.text() == "–")
+        wait_until(lambda: talk.text() == "None")
 
 
 def test_another_model_is_loaded_at_once_and_a_bad_one_is_not_kept(

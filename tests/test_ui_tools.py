@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QPushButton
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 from real_window import LIGHT, desktop, load_nano, wait_until
 from test_tools_loop import NOTE, calling, writes
 from test_tools_toolbox import EXAMPLES
@@ -24,11 +25,12 @@ from assistant.history.store import History
 from assistant.settings import Tools
 from assistant.tools.calls import Call, read
 from assistant.tools.kit import kit
-from assistant.tools.schedule import Now, Schedule
+from assistant.tools.schedule import Alarm, Now, Schedule
 from assistant.tools.toolbox import Toolbox
 from assistant.turn import Phase
 from ui.app import Desktop
 from ui.look.tool_words import told
+from ui.settings.tools import ToolsPage
 from ui.window.cards import Cards, Request
 from ui.work.events import Asks, BrainEvent, Called
 from ui.work.question import Question
@@ -248,6 +250,38 @@ def test_a_timer_rings_until_it_is_dismissed(
         wait_until(lambda: not one.window.cards.shown)
         wait_until(lambda: timers(tmp_path) == 0)
         assert not one.window.banner.isVisible()
+
+
+def test_what_is_set_is_listed_and_cancelled_and_a_reminder_says_what_it_is_about(
+    qt: QApplication, tmp_path: Path
+) -> None:
+    schedule = Schedule(tmp_path / "tools" / "timers.json")
+    with desktop(qt, tmp_path) as one:
+        one.open_preferences(ToolsPage)
+        page = one.preferences.turn_to(ToolsPage)
+
+        def listed() -> list[str]:
+            buttons = [b for b in page.findChildren(QPushButton) if b.text() == "Cancel" and b.isVisible()]
+            return [b.accessibleName() for b in buttons]
+
+        def said(text: str) -> bool:
+            return any(label.text() == text for label in page.findChildren(QLabel) if label.isVisible())
+
+        wait_until(lambda: said("Nothing is set."))
+        schedule.set_timer(5)
+        schedule.set_alarm("07:30")
+        wait_until(lambda: len(listed()) == 2)
+        assert "Cancel: Alarm" in listed()
+        timer = next(b for b in page.findChildren(QPushButton) if "Timer of 5" in b.accessibleName())
+        timer.click()
+        wait_until(lambda: listed() == ["Cancel: Alarm"])
+        assert [type(entry) for entry in schedule.pending()] == [Alarm]
+        schedule._add(Alarm("r", datetime.now() - timedelta(seconds=2), "call <b>Ann</b>"))
+        wait_until(lambda: one.window.cards.shown)
+        assert one.window.cards.shown[0].text.text().endswith(" Reminder: call <b>Ann</b>")
+        one.window.cards.dismissed.emit("r")
+        wait_until(lambda: not one.window.cards.shown)
+        one.preferences.close()
 
 
 def test_what_was_missed_is_told_at_the_next_start(qt: QApplication, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from models.package import embedded
 from ui.conversation import notes
 from ui.gate import Gate
 from ui.look import error_words, icons, theme
+from ui.look.controls import tip
 from ui.look.form import Page
 from ui.look.theme import Theme, Type
 from ui.look.translation import Translation, retranslate
@@ -72,7 +73,8 @@ class Desktop:
         self.conductor.mouth.choose(settings.sound.speaker, settings.sound.voice)
         self._tools = data / "tools"
         self.conductor.brain.use(kit(self._tools, settings.tools))
-        self.bell = Bell(self.gate, Schedule(self._tools / "timers.json"), self._speaker)
+        self._schedule = Schedule(self._tools / "timers.json")
+        self.bell = Bell(self.gate, self._schedule, self._speaker)
         self.archive = Archive(self.gate, data / "history", self._complain)
         self.archive.apply(settings.privacy)
         self.conductor.brain.keep = self.archive.called
@@ -404,7 +406,7 @@ class Desktop:
             ("model", ModelPage(self.choices, self.gate, self.model)),
             ("look", LookPage(self.choices)),
             ("privacy", privacy),
-            ("tools", ToolsPage(self.choices)),
+            ("tools", ToolsPage(self.choices, self.gate, self._schedule)),
         ]
 
     def _pause_keys(self, pause: bool) -> None:
@@ -457,7 +459,7 @@ class Desktop:
         if self.window.isActiveWindow():
             return
         self.pill.ring(key, text)
-        self.tray.tell(text)
+        self.tray.tell(tip(text))  # some desktops take markup there
 
     def _speaker(self) -> Speaker:
         return Speaker(self.settings.sound.speaker or None)

@@ -42,6 +42,7 @@ GROUPS: Final = {
         "settings": "show and change what a person can choose",
         "models": "list, describe, build and check model packages",
         "history": "list, search, export and delete the conversations that were kept",
+        "timers": "show the timers, alarms and reminders that are set, and cancel them",
         "usage": "show when microphone, camera, screen and network were used",
         "bench": "measure how fast it is on this machine",
         "dev": "commands for those who work on Aside",
@@ -125,6 +126,7 @@ def _run(command: str) -> Callable[[Sequence[str]], int]:
         "doctor": ("assistant.cli.doctor", "doctor"),
         "settings": ("assistant.cli.settings", "settings"),
         "models": ("assistant.cli.packages", "models"),
+        "timers": ("assistant.cli.timers", "timers"),
         "usage": ("assistant.cli.usage", "usage"),
         "history": ("assistant.cli.history", "history"),
     }[command]

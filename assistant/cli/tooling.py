@@ -87,7 +87,8 @@ class Tooling:
 
     def remind(self, found: conversation.Answer) -> None:
         """Say so, if something was set to ring and nothing runs that would."""
-        set_now = any(c["name"] in ("set_timer", "set_alarm") and c["state"] == "done" for c in found.calls)
+        ringing = ("set_timer", "set_alarm", "set_reminder")
+        set_now = any(c["name"] in ringing and c["state"] == "done" for c in found.calls)
         if set_now and not is_watched(self.toolbox.schedule):
             note("(Nothing runs now that would ring: `aside ask --interactive --tools run` does.)")
 
@@ -137,5 +138,7 @@ def _ring(ring: Ring) -> None:
     what = (
         f"timer of {entry.seconds / 60:g} min" if isinstance(entry, Timer) else f"alarm of {entry.at:%H:%M}"
     )
+    if not isinstance(entry, Timer) and entry.about:
+        what = f"reminder of {entry.at:%H:%M}, “{entry.about}”,"
     late = f" ({ring.late / 60:.0f} min ago)" if ring.late > 60 else ""
     note(f"\n⏰ The {what} rings{late}.")

@@ -60,6 +60,10 @@ class Timer:
             return now.steady - self.steady
         return max(now.wall - self.wall, -self.seconds)  # a clock that was set back doesn't make it longer
 
+    def time(self, now: Now) -> datetime:
+        """The local time at which it is over."""
+        return datetime.fromtimestamp(now.wall - self.late(now))
+
     def anchored(self, now: Now) -> Timer:
         """The same timer by the clock that runs now."""
         if self.boot == now.boot:
@@ -70,14 +74,19 @@ class Timer:
 
 @dataclass(frozen=True)
 class Alarm:
-    """Rings at a local time."""
+    """Rings at a local time; a reminder is ``about`` something."""
 
     id: str
     at: datetime
+    about: str = ""
 
     def late(self, now: Now) -> float:
         """Seconds since its time; negative before."""
         return (now.local - self.at).total_seconds()
+
+    def time(self, _now: Now) -> datetime:
+        """The local time at which it rings."""
+        return self.at
 
     def anchored(self, now: Now) -> Alarm:
         """The same alarm; no more than a day ahead, as after the clock was set back."""
@@ -100,13 +109,13 @@ class Schedule:
         seconds = 60.0 * minutes
         return self._add(Timer(_id(), seconds, now.boot, now.steady + seconds, now.wall + seconds))
 
-    def set_alarm(self, clock: str) -> Alarm:
-        """Set an alarm for the next time that it is ``07:30``."""
+    def set_alarm(self, clock: str, about: str = "") -> Alarm:
+        """Set an alarm for the next time that it is ``07:30``; ``about`` is what to be reminded of."""
         try:
             wanted = datetime.strptime(clock, "%H:%M")
         except ValueError:
             raise ToolError(f"There is no time {clock}.") from None
-        return self._add(Alarm(_id(), _next(Now.read().local, wanted)))
+        return self._add(Alarm(_id(), _next(Now.read().local, wanted), about))
 
     def pending(self) -> list[Entry]:
         """What has not rung. A damaged file is set aside."""
@@ -174,7 +183,7 @@ def _document(entries: Iterable[Entry]) -> bytes:
     listed = [
         {"kind": "timer", **asdict(e)}
         if isinstance(e, Timer)
-        else {"kind": "alarm", "id": e.id, "at": str(e.at)}
+        else {"kind": "alarm", **asdict(e), "at": str(e.at)}
         for e in entries
     ]
     return json.dumps({"entries": listed}, indent=2).encode()
@@ -194,7 +203,7 @@ def _entry(value: Any) -> Entry:
     try:
         if value["kind"] == "alarm":
             at = datetime.fromisoformat(value["at"])
-            return Alarm(str(value["id"]), at.replace(tzinfo=None))
+            return Alarm(str(value["id"]), at.replace(tzinfo=None), str(value.get("about", "")))
         times = [float(value[name]) for name in ("seconds", "steady", "wall")]
         if not all(map(math.isfinite, times)):
             raise ValueError(times)

@@ -24,8 +24,20 @@ GET_TIME: Final[dict[str, Any]] = {
     "description": "Tell the date and the time",
     "parameters": {"type": "object", "properties": {}, "required": []},
 }
-"""Not among `TOOLS`, because nano is trained with exactly those; other models may be offered it."""
-OFFERED: Final = (*TOOLS, GET_TIME)
+SET_REMINDER: Final[dict[str, Any]] = {
+    "name": "set_reminder",
+    "description": "Remind of something at a time",
+    "parameters": {
+        "type": "object",
+        "properties": {
+            "time": {"type": "string", "pattern": "^[0-2][0-9]:[0-5][0-9]$"},
+            "text": {"type": "string"},
+        },
+        "required": ["time", "text"],
+    },
+}
+"""These are not among `TOOLS`, because nano is trained with exactly those; other models are offered them."""
+OFFERED: Final = (*TOOLS, GET_TIME, SET_REMINDER)
 
 
 @dataclass(frozen=True)
@@ -64,6 +76,7 @@ class Toolbox:
         runs: dict[str, tuple[Callable[..., str], Callable[..., str] | None]] = {
             "set_timer": (self._set_timer, lambda minutes: f"Start a timer for {_minutes(minutes)}."),
             "set_alarm": (self._set_alarm, lambda time: f"Set an alarm for {time}."),
+            "set_reminder": (self._set_reminder, lambda time, text: f"Remind you at {time}: “{text}”"),
             "calculate": (_calculate, None),
             "set_light": (
                 self._set_light,
@@ -124,9 +137,10 @@ class Toolbox:
         return f"The timer rings in {_minutes(minutes)}."
 
     def _set_alarm(self, time: str) -> str:
-        at = self.schedule.set_alarm(time).at
-        day = "today" if at.date() == datetime.now().date() else "tomorrow"
-        return f"The alarm rings at {at:%H:%M} {day}."
+        return f"The alarm rings at {_when(self.schedule.set_alarm(time).at)}."
+
+    def _set_reminder(self, time: str, text: str) -> str:
+        return f"The reminder comes at {_when(self.schedule.set_alarm(time, text).at)}."
 
     def _set_light(self, room: str, state: str) -> str:
         self.home.set_light(room, state == "on")
@@ -171,6 +185,10 @@ def _calculate(a: int, operation: str, b: int) -> str:
 def _get_time() -> str:
     now = datetime.now()
     return f"It is {now:%H:%M} on {now:%A}, {now.day} {now:%B %Y}."
+
+
+def _when(at: datetime) -> str:
+    return f"{at:%H:%M} {'today' if at.date() == datetime.now().date() else 'tomorrow'}"
 
 
 def _minutes(count: int) -> str:

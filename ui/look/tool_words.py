@@ -31,6 +31,12 @@ _SENTENCES: Final = {
         say("The alarm rings at {time} tomorrow."),
         say("There is no time {time}."),
     ),
+    "set_reminder": (
+        say("Remind you at {time}: “{text}”"),
+        say("The reminder comes at {time} today."),
+        say("The reminder comes at {time} tomorrow."),
+        say("There is no time {time}."),
+    ),
     "set_light": (
         say("Switch on the light in “{room}” in {home}."),
         say("Switch off the light in “{room}” in {home}."),

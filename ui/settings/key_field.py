@@ -55,7 +55,7 @@ class KeyField(QPushButton):
     def show_keys(self, keys: str) -> None:
         """The combination as it is."""
         self._keys = keys
-        self.setText(keys.replace("+", " + ") or "–")
+        self.setText(keys.replace("+", " + ") or self.tr("None"))
 
     def event(self, event: QEvent) -> bool:
         """Called by Qt: while it waits, no shortcut and no Tab gets a key before it."""

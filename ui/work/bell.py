@@ -74,6 +74,9 @@ class Bell(QObject):
         entry = ring.entry
         if isinstance(entry, Timer):
             text = self.tr("The timer of {n} minutes is over.").replace("{n}", f"{entry.seconds / 60:g}")
+        elif entry.about:
+            text = self.tr("It is {time}. Reminder: {text}").replace("{time}", f"{entry.at:%H:%M}")
+            text = text.replace("{text}", entry.about)
         else:
             text = self.tr("It is {time}: the alarm rings.").replace("{time}", f"{entry.at:%H:%M}")
         if ring.late >= _MISSED:
