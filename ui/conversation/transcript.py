@@ -6,35 +6,33 @@ What can be done with a message is asked for here, by a bar that follows the mou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, QRect, QRectF, Qt, QTimer, QUrl, Signal
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QRectF, Qt, QUrl, Signal
 from PySide6.QtGui import (
-    QColor,
     QContextMenuEvent,
     QImage,
     QKeyEvent,
     QMouseEvent,
     QPainter,
     QPaintEvent,
-    QPen,
     QResizeEvent,
-    QTextBlock,
     QTextCursor,
 )
-from PySide6.QtWidgets import QFrame, QMenu, QTextEdit, QWidget
+from PySide6.QtWidgets import QFrame, QTextEdit, QWidget
 
 from ui.conversation.finder import Finder
-from ui.conversation.message_bar import ICONS, Act, MessageBar, acts, wording
+from ui.conversation.flow import Flow
+from ui.conversation.frames import Frames, draw_box, draw_focus
+from ui.conversation.message_bar import Act, MessageBar
+from ui.conversation.message_menu import MessageMenu
 from ui.conversation.sheet import Chip, Message, Sheet
 from ui.conversation.thumbs import Thumb, chip
-from ui.look import icons, theme
+from ui.look import theme
 from ui.look.theme import LIGHT, Theme, Type
 
-_AT_ONCE: Final = 2000  # characters inserted between two looks at the event queue
-_FLUSH: Final = 16  # ms between two insertions
 WIDEST: Final = 760  # logical pixels of a line, for the eye
 
 
@@ -77,6 +75,7 @@ class Transcript(QTextEdit):
         self._theme = LIGHT
         self.sheet = Sheet(self.document())
         self.finder = Finder(self, self.sheet)
+        self._frames = Frames(self, self.sheet)
         self.live = 0
         """The turn whose answer is being written or spoken; 0: none."""
         self.playing: tuple[int, int] | None = None
@@ -84,12 +83,9 @@ class Transcript(QTextEdit):
         self._focus: Message | None = None
         self._hover: Message | None = None
         self._pressed = QPoint()
-        self._wide: dict[int, tuple[float, float]] = {}  # of questions that were painted
         self._sounds: dict[tuple[int, int], float] = {}  # seconds, by turn and number
-        self._pending: list[str] = []
-        self._timer = QTimer(self)
-        self._timer.setInterval(_FLUSH)
-        self._timer.timeout.connect(self._flush)
+        self._flow = Flow(self.sheet, self)
+        self._flow.settled.connect(self.settled)
         self._follow = True  # the person reads at the end, so it stays in sight
         self.bar = MessageBar(self)
         self.bar.wanted.connect(self.wanted)
@@ -102,7 +98,7 @@ class Transcript(QTextEdit):
     def set_theme(self, colours: Theme, letters: Type) -> None:
         """Colours and sizes of what is written from now on, and of what is there."""
         self._theme = colours
-        self._wide.clear()
+        self._frames.forget()
         self.sheet.set_theme(colours, letters, self.font())
         self.bar.set_theme(colours)
         self.finder.set_theme(colours)
@@ -112,9 +108,8 @@ class Transcript(QTextEdit):
 
     def reset(self) -> None:
         """Forget everything."""
-        self._timer.stop()
-        self._pending.clear()
-        self._wide.clear()
+        self._flow.drop()
+        self._frames.forget()
         self._sounds.clear()
         self.playing = None
         self.finder.end()
@@ -125,7 +120,7 @@ class Transcript(QTextEdit):
 
     def add_question(self, turn: int, text: str) -> None:
         """A new turn: what the person asks."""
-        self._flush_all()
+        self._flow.finish()
         self.sheet.add(turn, text)
         self._to_end()
 
@@ -146,25 +141,22 @@ class Transcript(QTextEdit):
 
     def set_thumbs(self, turn: int, small: Sequence[Thumb]) -> None:
         """The pictures and recordings of a question, when they are drawn."""
-        self._flush_all()
+        self._flow.finish()
         self.sheet.set_chips(turn, self._chips(turn, small))
-        self._wide.pop(turn, None)
+        self._frames.forget(turn)
 
     def set_question(self, turn: int, text: str) -> None:
         """Put other words in a question's place: what was heard, when it is known."""
         self.sheet.set_words(turn, text)
-        self._wide.pop(turn, None)
+        self._frames.forget(turn)
 
     def append_answer(self, text: str) -> None:
         """Some more of the answer to the last question."""
-        self._pending.append(text)
-        if not self._timer.isActive():
-            self._flush()
-            self._timer.start()
+        self._flow.push(text)
 
     def add_note(self, text: str, turn: int | None = None) -> None:
         """A line of figures or a problem, under what was said last or in a turn."""
-        self._flush_all()
+        self._flow.finish()
         last = self.sheet.last
         turn = last if turn is None else turn
         if turn is not None:
@@ -174,23 +166,23 @@ class Transcript(QTextEdit):
 
     def set_note(self, turn: int, old: str, text: str, tip: str) -> None:
         """Put other words in the place of a note, or add it; ``tip`` is seen under the mouse."""
-        self._flush_all()
+        self._flow.finish()
         if not old:
             self.add_note(text, turn)
         self.sheet.change_note(turn, old or text, text, tip)
 
     def set_heard(self, turn: int, length: int) -> None:
         """Make faint what follows the first ``length`` characters of an answer: it was not heard."""
-        self._flush_all()
+        self._flow.finish()
         self.sheet.set_heard(turn, length)
 
     def cut_from(self, turn: int) -> None:
         """Remove a turn and all that follow."""
-        self._flush_all()
+        self._flow.finish()
         self.focus_message(None)
         self._show_bar(None)
         self.sheet.cut(turn)
-        self._wide.clear()
+        self._frames.forget()
 
     def show_playing(self, recording: tuple[int, int] | None) -> None:
         """Mark the recording that is played, by its turn and number."""
@@ -216,17 +208,7 @@ class Transcript(QTextEdit):
 
     def place(self, message: Message) -> QRectF | None:
         """Where a message is, in the viewport's coordinates."""
-        ends = self.sheet.ends(message)
-        if ends is None:
-            return None
-        layout = self.document().documentLayout()
-        top, bottom = layout.blockBoundingRect(ends[0]), layout.blockBoundingRect(ends[1])
-        at = self.verticalScrollBar().value()
-        left, right = 0.0, float(min(self.viewport().width(), self.width() - 2 * self._margin))
-        if not message.answer:
-            first, last = self._span(message.turn, ends)
-            left, right = max(left, first - theme.ROOM), min(right, last + theme.ROOM)
-        return QRectF(left, top.top() - at, right - left, bottom.bottom() - top.top())
+        return self._frames.of(message, float(min(self.viewport().width(), self.width() - 2 * self._margin)))
 
     @property
     def focused(self) -> Message | None:
@@ -247,7 +229,7 @@ class Transcript(QTextEdit):
 
     def go(self, step: int) -> None:
         """Go to the next (1) or the previous (-1) message."""
-        self._flush_all()
+        self._flow.finish()
         if self._focus is None:
             last = self.sheet.message(self.document().lastBlock())
             if step < 0 and last is not None:
@@ -302,7 +284,11 @@ class Transcript(QTextEdit):
         if not event.buttons():
             place = event.position().toPoint()
             self._show_bar(self._at(place))
-            shape = Qt.CursorShape.PointingHandCursor if self._chip_at(place) else Qt.CursorShape.IBeamCursor
+            shape = (
+                Qt.CursorShape.PointingHandCursor
+                if self._frames.chip_at(place)
+                else Qt.CursorShape.IBeamCursor
+            )
             self.viewport().setCursor(shape)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
@@ -315,7 +301,7 @@ class Transcript(QTextEdit):
         """Called by Qt."""
         super().mouseReleaseEvent(event)
         place = event.position().toPoint()
-        chip = self._chip_at(place)
+        chip = self._frames.chip_at(place)
         still = (place - self._pressed).manhattanLength() < theme.SMALL
         if chip is not None and still and event.button() == Qt.MouseButton.LeftButton:
             self.opened.emit(*chip)
@@ -328,28 +314,23 @@ class Transcript(QTextEdit):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Called by Qt: boxes behind the questions, then the text."""
-        painter = QPainter(self.viewport())
+        painter, seen = QPainter(self.viewport()), self.viewport().rect()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(self._theme.tint))
-        for turn in self._questions_in_sight():
-            place = self.place(Message(turn, False))
+        for message in self._frames.questions():
+            place = self.place(message)
             if place is not None:
-                painter.drawRoundedRect(_box(place, self.viewport().rect()), theme.RADIUS, theme.RADIUS)
+                draw_box(painter, place, seen, self._theme)
         if self._focus is not None and self.hasFocus():
             place = self.place(self._focus)
             if place is not None:
-                painter.setBrush(Qt.BrushStyle.NoBrush)
-                painter.setPen(QPen(QColor(self._theme.accent), 1.5))
-                box = _box(place, self.viewport().rect()).adjusted(1, 1, -1, -1)
-                painter.drawRoundedRect(box, theme.RADIUS, theme.RADIUS)
+                draw_focus(painter, place, seen, self._theme)
         painter.end()
         super().paintEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Called by Qt: lines stay short enough to read, in the middle of a wide window."""
         self._keep_column()
-        self._wide.clear()
+        self._frames.forget()
         super().resizeEvent(event)
         self._show_bar(self._focus)
 
@@ -385,31 +366,6 @@ class Transcript(QTextEdit):
             drawn = self._chip(self._sounds[place], place == self.playing)
             self.sheet.replace_chip(self.sheet.chip_name(*place), drawn.image)
 
-    def _questions_in_sight(self) -> list[int]:
-        layout = self.document().documentLayout()
-        bottom = self.verticalScrollBar().value() + self.viewport().height()
-        block = self.cursorForPosition(self.viewport().rect().topLeft()).block()
-        turns: list[int] = []
-        while block.isValid() and layout.blockBoundingRect(block).top() <= bottom + theme.GAP:
-            message = self.sheet.message(block)
-            if message is not None and not message.answer and message.turn not in turns:
-                turns.append(message.turn)
-            block = block.next()
-        return turns
-
-    def _span(self, turn: int, ends: tuple[QTextBlock, QTextBlock]) -> tuple[float, float]:
-        """From the left to the right end of a question's lines, which may read from the right."""
-        if turn not in self._wide:
-            left, right, block = float(self.viewport().width()), 0.0, ends[0]
-            while block.isValid() and block.blockNumber() <= ends[1].blockNumber():
-                lines = block.layout()
-                for i in range(lines.lineCount()):
-                    line = lines.lineAt(i).naturalTextRect()
-                    left, right = min(left, line.left()), max(right, line.right())
-                block = block.next()
-            self._wide[turn] = left, right
-        return self._wide[turn]
-
     def _at(self, place: QPoint) -> Message | None:
         """The message at a height of the viewport."""
         block = self.cursorForPosition(place).block()
@@ -419,11 +375,6 @@ class Transcript(QTextEdit):
         box = self.place(message)
         near = box is not None and box.top() - theme.WIDE <= place.y() <= box.bottom() + theme.WIDE
         return message if near else None
-
-    def _chip_at(self, place: QPoint) -> tuple[int, int] | None:
-        down = self.verticalScrollBar().value()
-        name = self.document().documentLayout().imageAt(QPointF(place.x(), place.y() + down))
-        return self.sheet.chip(name) if name else None
 
     def _show_bar(self, message: Message | None) -> None:
         self._hover = message
@@ -448,46 +399,20 @@ class Transcript(QTextEdit):
 
     def _menu_of(self, message: Message | None, where: QPoint | None = None) -> None:
         """What can be done with a message, and with what is selected."""
-        menu = QMenu(self)
-        if self.textCursor().hasSelection():
-            menu.addAction(icons.icon("copy", self._theme.text), self.tr("Copy selection"), self.copy)
-            menu.addSeparator()
+        menu = MessageMenu(self, self._theme)
         if message is not None:
-            self._offer(menu, message)
+            menu.offer(message, message.turn == self.live, self.wanted.emit)
+            chips = [] if message.answer else self.sheet.chips_of(message.turn)
+            heard = [(number, (message.turn, number) in self._sounds) for number in chips]
+            menu.offer_chips(message.turn, heard, self.opened.emit)
+            menu.addSeparator()
         menu.addAction(self.tr("Select all"), self.selectAll)
         if where is None:
             place = None if message is None else self.place(message)
             top = 0 if place is None else max(0, round(place.top()))
             where = self.viewport().mapToGlobal(QPoint(theme.WIDE, min(top + theme.WIDE, self.height() // 2)))
-        menu.aboutToHide.connect(menu.deleteLater)
         menu.popup(where)
-        if menu.actions():
-            menu.setActiveAction(menu.actions()[0])
-
-    def _offer(self, menu: QMenu, message: Message) -> None:
-        for act in acts(message, message.turn == self.live):
-            menu.addAction(
-                icons.icon(ICONS[act], self._theme.text), wording(act), _emit(self.wanted, act, message)
-            )
-        chips = [] if message.answer else self.sheet.chips_of(message.turn)
-        for number in chips:
-            sound = (message.turn, number) in self._sounds
-            text = self.tr("Play recording ({n})") if sound else self.tr("Open picture ({n})")
-            mark = icons.icon("play" if sound else "picture", self._theme.text)
-            menu.addAction(
-                mark, text.replace("{n}", str(number + 1)), _emit(self.opened, message.turn, number)
-            )
-        menu.addSeparator()
-
-    def _flush(self) -> None:
-        """Insert what is waiting, but never so much that a frame is lost."""
-        if not self._pending:
-            self._timer.stop()
-            self.settled.emit()
-            return
-        text = "".join(self._pending)
-        self._pending = [text[_AT_ONCE:]] if len(text) > _AT_ONCE else []
-        self.sheet.append(text[:_AT_ONCE])
+        menu.setActiveAction(menu.actions()[0])
 
     def _scrolled(self, value: int) -> None:
         self._follow = value >= self.verticalScrollBar().maximum() - theme.LARGE
@@ -498,21 +423,6 @@ class Transcript(QTextEdit):
         if self._follow:
             self.verticalScrollBar().setValue(most)
 
-    def _flush_all(self) -> None:
-        while self._pending:
-            self._flush()
-
     def _to_end(self) -> None:
         self._follow = True
         self.verticalScrollBar().setValue(self.verticalScrollBar().maximum())
-
-
-def _emit(signal: Any, *values: Any) -> Callable[[], None]:
-    return lambda: signal.emit(*values)
-
-
-def _box(place: QRectF, view: QRect) -> QRectF:
-    """A message's frame, cut not far outside of what is seen."""
-    far = 4 * theme.HUGE
-    top, bottom = max(place.top(), view.top() - far), min(place.bottom(), view.bottom() + far)
-    return QRectF(place.left(), top - theme.GAP, place.width(), bottom - top + 2 * theme.GAP)
