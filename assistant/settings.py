@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_type_hints
 
 from assistant import atomic
+from assistant.engine import devices
 from assistant.setting_kinds import Choice, Flag, Key, Kind, Line, Names, Number
 from models.errors import SettingsError
 from models.json_files import parse_object
@@ -27,7 +28,7 @@ from models.prompts import TOOLS
 
 LANGUAGES: Final = ("system", "en", "zh")
 THEMES: Final = ("system", "light", "dark")
-DEVICES: Final = ("auto", "cpu", "cuda")
+DEVICES: Final = ("auto", *devices.NAMES)
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,16 @@ class Hotkeys:
 
 @dataclass(frozen=True)
 class Model:
-    """Which model answers, and where it runs."""
+    """Which model answers, and where it runs: ``auto`` is the processor, which is all that was tried."""
 
     package: Annotated[str, Line("a folder, or a name that `aside models list` shows", empty=False)] = "nano"
-    device: Annotated[str, Choice("what computes: auto, cpu or cuda", DEVICES)] = "auto"
+    device: Annotated[str, Choice(f"what computes: {', '.join(DEVICES)}", DEVICES)] = "auto"
     adapter: Annotated[str, Line("your own LoRA of the package, by name; empty: none")] = ""
+
+    @property
+    def computed_by(self) -> str:
+        """The name of the device, for the engine."""
+        return devices.CPU if self.device == "auto" else self.device
 
 
 @dataclass(frozen=True)

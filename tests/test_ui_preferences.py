@@ -115,6 +115,17 @@ def test_language_theme_and_letters_change_in_place(
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_large_letters_cut_no_name(qt: QApplication, tmp_path: Path) -> None:
+    with opened(qt, tmp_path, interface__font_size=24) as (one, _):
+        for place, page in enumerate(one.preferences.pages):
+            one.preferences.list.setCurrentRow(place)
+            wait_until(page.isVisible)
+            qt.processEvents()
+            for row in page.findChildren(Row):
+                words = map(row.name.fontMetrics().horizontalAdvance, row.name.text().split())
+                assert row.name.width() >= max(words, default=0), (page.title, row.name.text())
+
+
 def test_what_the_command_line_changes_arrives(qt: QApplication, tmp_path: Path) -> None:
     with opened(qt, tmp_path) as (one, file):
         page = one.preferences.turn_to(LookPage)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from assistant import tuned
-from assistant.cli.console import Status
+from assistant.cli.console import Status, note
 from assistant.engine import prompt
+from assistant.engine.opening import open_engine
 from assistant.engine.process import EngineProcess
 from assistant.engine.protocol import (
     Clip,
@@ -25,6 +26,7 @@ from assistant.engine.protocol import (
     Statistics,
     Token,
 )
+from assistant.settings import SettingsFile, default_path
 from models import package
 from models.prompts import TRANSCRIBE
 
@@ -66,13 +68,20 @@ class Answer:
 
 
 def open_model(path: Path, adapter: str | None = None) -> EngineProcess:
-    """Start the engine, with a user's own adapter of the package. Raises PackageError, EngineError."""
+    """Start the engine on the device of the settings, with a user's own adapter of the package.
+
+    Raises PackageError, EngineError.
+    """
     Status.show("Starting the model …")
-    settings = replace(tuned.settings(package.check(path)), adapter=adapter)
+    device = SettingsFile(default_path()).load().settings.model.computed_by
+    settings = replace(tuned.settings(package.check(path)), adapter=adapter, device=device)
     try:
-        return EngineProcess(path, settings)
+        engine, problem = open_engine(path, settings)
     finally:
         Status.clear()
+    if problem is not None:
+        note(str(problem))
+    return engine
 
 
 def reply(

@@ -54,7 +54,7 @@ class Patience:
     cancel: float = 10.0
 
 
-_PATIENCE: Final = Patience()
+PATIENCE: Final = Patience()
 
 
 class EngineProcess:
@@ -65,7 +65,7 @@ class EngineProcess:
     """
 
     def __init__(
-        self, package: Path, settings: EngineSettings = _DEFAULTS, patience: Patience = _PATIENCE
+        self, package: Path, settings: EngineSettings = _DEFAULTS, patience: Patience = PATIENCE
     ) -> None:
         """Start a process and load the package there. Raises PackageError or EngineError."""
         self._package = package.absolute()

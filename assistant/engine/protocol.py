@@ -162,6 +162,7 @@ class EngineSettings:
     prefill         "int8": prompts are read in 8 bits where the package has the graph for it, which is
                     quicker and takes `PackageInfo.prefill_bytes` more memory. "same": by the graph that
                     also writes.
+    device          what computes, one of `devices.NAMES`.
     arena           the language model keeps the memory of a run for the next one.
     """
 
@@ -173,6 +174,7 @@ class EngineSettings:
     spinning: bool = True
     arena: bool = True
     prefill: Prefill = "int8"
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.chunk < 1 or self.threads < 0 or self.cache_bytes < 0:

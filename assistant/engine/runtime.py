@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from assistant.engine import devices
 from assistant.engine.protocol import EngineSettings
 from models.errors import Cancelled, EngineError, PackageError
 
@@ -32,11 +33,11 @@ def open_graph(
     outputs: Mapping[str, Port],
     arena: bool = True,
 ) -> ort.InferenceSession:
-    """Load one graph of a checked package on the CPU; `Runner.encode` needs the arena.
+    """Load one graph of a checked package on the device; `Runner.encode` needs the arena.
 
     Raises PackageError if onnxruntime refuses it, or if the inputs that it must get or its outputs are others
-    than these, which follow from genai_config.json. Its threads sleep as soon as a run is over: an idle
-    engine costs nothing.
+    than these, which follow from genai_config.json, and DeviceError if the device can't be used. Its threads
+    sleep as soon as a run is over: an idle engine costs nothing.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = settings.threads
@@ -45,12 +46,15 @@ def open_graph(
     options.enable_cpu_mem_arena = arena
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(settings.spinning)))
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    chosen = devices.providers(settings.device)
     try:
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(str(path), options, providers=chosen)
     except Exception as error:  # onnxruntime's exceptions have no common base
         raise PackageError(
             f"The graph {path.name} can't be loaded: {error}", "Build the package again, or fetch it again."
         ) from error
+    if chosen[0] not in session.get_providers():  # as when a driver is missing
+        raise devices.cannot(settings.device)
     for wanted, found in ((inputs, session.get_inputs()), (outputs, session.get_outputs())):
         _check_fit(path.name, wanted, {value.name: (value.type, value.shape) for value in found})
     return session

@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import shiboken6
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QEvent, QSize, Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
+    QBoxLayout,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -81,7 +83,8 @@ class Row(QWidget):
         words.addWidget(self.name)
         words.addWidget(self._hint)
         words.addWidget(self._problem)
-        line = QHBoxLayout()
+        self._control = control
+        self._line = line = QHBoxLayout()
         line.setSpacing(theme.WIDE)
         line.addLayout(words, 1)
         self.column = QVBoxLayout(self)
@@ -96,10 +99,41 @@ class Row(QWidget):
                 control.setAccessibleName(text)
             control.setAccessibleDescription(hint)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Called by Qt."""
+        super().resizeEvent(event)
+        self._arrange()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Called by Qt: other letters need other room."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self._arrange()
+
+    def _arrange(self) -> None:
+        """A control that would leave no room for the longest word stands below the words."""
+        if self._control is None:
+            return
+        letters = self.name.fontMetrics()
+        longest = max(map(letters.horizontalAdvance, self.name.text().split()), default=0)
+        room = self.width() - 3 * theme.WIDE - self._control.sizeHint().width()
+        down = room < longest
+        way = QBoxLayout.Direction.TopToBottom if down else QBoxLayout.Direction.LeftToRight
+        if self._line.direction() != way:
+            self._line.setDirection(way)
+            self._line.setSpacing(theme.GAP if down else theme.WIDE)
+            side = Qt.AlignmentFlag.AlignLeft if down else Qt.AlignmentFlag(0)
+            self._line.setAlignment(self._control, Qt.AlignmentFlag.AlignVCenter | side)
+
     @property
     def problem(self) -> str:
         """What is wrong, as it is shown; "" is nothing."""
         return "" if self._problem.isHidden() else self._problem.text()
+
+    @property
+    def hint(self) -> str:
+        """The words about it, as they are shown."""
+        return self._hint.text()
 
     def say(self, hint: str) -> None:
         """Other words about it."""

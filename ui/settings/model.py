@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from PySide6.QtWidgets import QFileDialog, QProgressBar
 
 from assistant import packages
-from assistant.engine import memory
+from assistant.engine import devices, memory
 from assistant.engine.protocol import EngineSettings
 from assistant.settings import Settings
 from models import package
@@ -29,6 +30,8 @@ _COMMANDS: Final = (
     "aside settings set model.package path/to/phi4mm",
 )
 _GIGABYTE: Final = 1e9
+_Found = tuple[list[str], PackageInfo | AsideError, Sequence[str]]
+"""The packages by name, the chosen one or what is wrong with it, and the devices."""
 
 
 class ModelPage(Page):
@@ -59,8 +62,7 @@ class ModelPage(Page):
             card,
             "model.device",
             self.tr("Computed by"),
-            (("auto", self.tr("The fastest")), ("cpu", self.tr("The processor"))),
-            self.tr("This version computes on the processor."),
+            self._devices((devices.CPU,)),
         )
         card = self.card(self.tr("State"))
         self._progress = QProgressBar()
@@ -96,7 +98,17 @@ class ModelPage(Page):
         super().set_theme(colours)
         self._show_state()
 
-    def _find(self) -> tuple[list[str], PackageInfo | AsideError]:
+    def _devices(self, there: Sequence[str]) -> list[tuple[str, str]]:
+        """What may be chosen, with its words."""
+        automatic = self.tr("Automatic: {device}").replace("{device}", self._device(devices.CPU))
+        words = [(name, self._device(name)) for name in there]
+        return [("auto", automatic), *((name, word[:1].upper() + word[1:]) for name, word in words)]
+
+    def _device(self, name: str) -> str:
+        others = {"cuda": "CUDA", "openvino": "OpenVINO", "coreml": "Core ML", "directml": "DirectML"}
+        return others.get(name) or self.tr("the processor")
+
+    def _find(self) -> _Found:
         """In a thread of the gate."""
         try:
             info: PackageInfo | AsideError = package.check(
@@ -104,10 +116,18 @@ class ModelPage(Page):
             )
         except AsideError as error:
             info = error
-        return list(packages.package_folders()), info
+        return list(packages.package_folders()), info, devices.available()
 
-    def _found(self, found: tuple[list[str], PackageInfo | AsideError]) -> None:
-        names, info = found
+    def _found(self, found: _Found) -> None:
+        names, info, there = found
+        device = self.choices.now.model.device
+        missing = () if device in ("auto", *there) else (device,)
+        self.device.offer(self._devices((*there, *missing)), device)
+        self.rows["model.device"].say(
+            self.tr("Only the processor was tried.")
+            if len(there) > 1
+            else self.tr("On this machine, only the processor can compute.")
+        )
         chosen = self.choices.now.model.package
         shown = [(name, name) for name in names]
         if chosen not in names:
@@ -156,8 +176,13 @@ class ModelPage(Page):
             text = self.tr("No model")
         self.state.name.setText(text)
         self.state.say(
-            self.tr("Loaded in {s} s").replace("{s}", f"{state.seconds:.1f}") if state.ready else ""
+            self.tr("Loaded in {s} s").replace("{s}", f"{state.seconds:.1f}")
+            + " · "
+            + self.tr("computed by {device}").replace("{device}", self._device(state.device))
+            if state.ready
+            else ""
         )
+        self.rows["model.device"].fail(state.device_problem or "")
         usual = state.usual
         if usual is None:
             self.speed.say(self.tr("Ask something, and it is measured."))

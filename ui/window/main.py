@@ -303,7 +303,9 @@ class Window(QMainWindow):
     def _show_menu(self) -> None:
         button = self.header.menu_button
         place = button.mapToGlobal(button.rect().bottomRight())
-        self.menu.show(place, self.side.current, self.header.title.text(), self.talk.copy_all)
+        self.menu.show(
+            place, self.side.current, self.header.title.text(), self.talk.copy_all, self.talk.turns()
+        )
 
     def _renamed(self, conversation: Conversation) -> None:
         if conversation.id == self.side.current:
@@ -351,8 +353,10 @@ class Window(QMainWindow):
             case brain.Loading(name):
                 self._ready = False
                 self.header.show_model(self.tr("Loading {name} …").replace("{name}", name), busy=True)
-            case brain.Loaded(name, seconds):
+            case brain.Loaded(name, seconds, _, problem):
                 self._ready = True
+                if problem is not None:
+                    self.show_problem(problem)
                 self.header.show_model(self.tr("{name} is ready").replace("{name}", name), ready=True)
                 self.header.model.setToolTip(self.tr("Loaded in {s} s").replace("{s}", f"{seconds:.1f}"))
             case brain.LoadFailed(error):

@@ -35,6 +35,10 @@ class ModelState(QObject):
         self.name = ""
         self.seconds = 0.0
         """That loading took."""
+        self.device = ""
+        """What computes, as in the settings; "" until a model is loaded."""
+        self.device_problem: AsideError | None = None
+        """Why that isn't the one that was chosen."""
         self.error: AsideError | None = None
         """Why the last one couldn't be loaded."""
         self.speeds: deque[Speed] = deque(maxlen=_TURNS)
@@ -54,10 +58,11 @@ class ModelState(QObject):
         match event:
             case brain.Loading(name):
                 self.loading, self.ready, self.name, self.error = True, False, name, None
-            case brain.Loaded(name, seconds):
-                if name != self.name:
+            case brain.Loaded(name, seconds, device, problem):
+                if (name, device) != (self.name, self.device):
                     self.speeds.clear()
                 self.loading, self.ready, self.name, self.seconds = False, True, name, seconds
+                self.device, self.device_problem = device, problem
             case brain.LoadFailed(error):
                 self.loading, self.ready, self.error = False, False, error
             case brain.Answered(_, _, statistics, first) if first is not None:

@@ -15,6 +15,8 @@ from typing import Final
 
 from assistant import tuned
 from assistant.engine import prompt
+from assistant.engine.devices import CPU
+from assistant.engine.opening import open_engine
 from assistant.engine.process import EngineProcess, Patience
 from assistant.engine.protocol import (
     Clip,
@@ -84,11 +86,12 @@ Exchange = Callable[[], Sequence[Segment]]
 
 @dataclass(frozen=True)
 class _Model:
-    """A package that is loaded, and a user's own adapter of it."""
+    """A package that is loaded, a user's own adapter of it, and what computes."""
 
     path: Path
     name: str
     adapter: str | None
+    device: str
 
 
 @dataclass(frozen=True)
@@ -132,12 +135,12 @@ class Brain:
         """The engine's process, for tests and for `aside doctor`."""
         return None if self._session is None else self._session.pid
 
-    def load(self, path: Path, name: str, adapter: str | None = None) -> None:
+    def load(self, path: Path, name: str, adapter: str | None = None, device: str = CPU) -> None:
         """Check and load a package in place of the present one, with a user's own adapter of it.
 
         Tells `Loading`, then `Loaded`. If it can't be loaded: `LoadFailed`, and `Loaded` for the one before.
         """
-        self._jobs.put(lambda: self._load(_Model(path, name, adapter)))
+        self._jobs.put(lambda: self._load(_Model(path, name, adapter, device)))
 
     def use(self, kit: Kit) -> None:
         """Have these tools from now on; the model is told of them when a conversation begins."""
@@ -228,9 +231,8 @@ class Brain:
             if self._session is not None:
                 self._session.close()  # there may be no room for two
             self._session = self._model = None
-            self._session = EngineProcess(
-                model.path, replace(tuned.settings(info), adapter=model.adapter), self._patience
-            )
+            settings = replace(tuned.settings(info), adapter=model.adapter, device=model.device)
+            self._session, problem = open_engine(model.path, settings, self._patience)
             self._room, self._limits, self._clip_seconds = room, info.limits, info.clip_seconds
             self._retells = info.retells
             self._path = model.path
@@ -239,11 +241,12 @@ class Brain:
         except Exception as error:  # whatever it was, the window lives
             self._tell(LoadFailed(worded(error)))
             if self._model is not None:
-                self._tell(Loaded(self._model.name, 0.0))
+                self._tell(Loaded(self._model.name, 0.0, self._model.device))
             elif before is not None:
                 self._load(before)
         else:
-            self._tell(Loaded(model.name, time.monotonic() - started))
+            device = CPU if problem is not None else model.device
+            self._tell(Loaded(model.name, time.monotonic() - started, device, problem))
 
     def _use(self, kit: Kit) -> None:
         self._kit = kit

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from assistant.engine.devices import CPU
 from assistant.engine.protocol import Progress, Reason, Statistics
 from assistant.history.records import CallState, ToolCall
-from models.errors import AsideError
+from models.errors import AsideError, DeviceError
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,12 @@ class Loading:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The model is ready."""
+    """The model is ready; ``problem``: why the processor computes instead of the device that was chosen."""
 
     name: str
     seconds: float
+    device: str = CPU
+    problem: DeviceError | None = None
 
 
 @dataclass(frozen=True)
