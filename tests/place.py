@@ -52,6 +52,24 @@ class Place:
         with self.log.open("ab") as log:
             return subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
 
+    def tell(self, *words: str) -> None:
+        """A command that succeeds and says nothing."""
+        command = [sys.executable, "-m", "assistant", *words]
+        done = subprocess.run(
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    @contextmanager
+    def used(self) -> Iterator[subprocess.Popen[bytes]]:
+        """As `running`; at the end it is told to quit, and had nothing to complain about."""
+        with self.running() as process:
+            yield process
+            self.tell("quit")
+            assert process.wait(30) == 0
+        # a loaded machine is late for the sound card, and ALSA says so on standard error
+        assert not [line for line in self.log.read_text().splitlines() if not line.startswith("ALSA lib")]
+
     @contextmanager
     def running(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
         """The window, with its model loaded and its voice started."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 import wave
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QTextFormat
 from PySide6.QtWidgets import QApplication, QMenu, QWidget
 from real_window import desktop, load_nano, wait_until
-from test_ui_voice import running
 from test_ui_window import ask, idle
 from virtual_audio import VirtualAudio, similarity
 from virtual_screen import VirtualScreen
@@ -283,37 +281,38 @@ def test_a_recording_is_a_chip_with_its_length(qt: QApplication, tmp_path: Path)
 
 
 def test_an_answer_is_spoken_again_and_a_recording_played(
-    screen: VirtualScreen, audio_server: VirtualAudio, tmp_path: Path
+    qt: QApplication,
+    screen: VirtualScreen,
+    audio_server: VirtualAudio,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    audio_server.use(monkeypatch)
     seconds = np.arange(16000 * 2) / 16000
     tone = (np.sin(2 * np.pi * 440 * seconds) * 0.3).astype(np.float32)
-    with History(tmp_path / "data" / "aside" / "history") as history:
+    with History(tmp_path / "history") as history:
         number = history.create("Kept").id
         media = (NewMedia(wav(Sound(tone)), "audio/wav"),)
         history.append(number, NewTurn("user", "", transcript="Sing!", media=media))
         history.append(number, NewTurn("assistant", "Here you are, as you wanted it."))
-    with running(screen, audio_server, tmp_path):
-        screen.xdotool("windowactivate", "--sync", screen.wait_for_window("^Aside$"))
+    with desktop(qt, tmp_path) as one:
+        wait_until(lambda: one.window.side.list.count() == 1)
         screen.xdotool("key", "ctrl+f", "Tab", "Home", "Return")
-        with audio_server.recorded_speaker() as heard:
-            time.sleep(2.0)  # it is opened; nothing outside tells when
-            screen.xdotool("key", "alt+Up")
-            time.sleep(0.3)
-            screen.xdotool("key", "Return")
-            time.sleep(0.5)
-            screen.xdotool("key", "Down", "Return")  # Speak again
-            time.sleep(5.0)
-        spoken = load(heard).samples
-        assert (np.abs(spoken) > 0.02).sum() / RATE > 0.3
-        with audio_server.recorded_speaker() as heard:
-            screen.xdotool("key", "alt+Up")
-            time.sleep(0.3)
-            screen.xdotool("key", "Return")
-            time.sleep(0.5)
-            screen.xdotool("key", "Down", "Down", "Down", "Return")  # Play recording
-            time.sleep(3.5)
-    played = load(heard).samples
-    assert similarity(played, tone) > 0.5  # a loaded machine may slip a block; speech has none of it
+        wait_until(lambda: "as you wanted it" in one.window.transcript.toPlainText())
+
+        def heard_after(answer: bool, act: str) -> np.ndarray:
+            """What the speaker plays when this is chosen in a message's menu."""
+            turn = one.conductor.state.turn
+            with audio_server.recorded_speaker() as path:
+                one.window.transcript.focus_message(Message(-1, answer))
+                screen.xdotool("key", "Return")
+                choose(screen, act)
+                wait_until(lambda: one.conductor.state.turn > turn and idle(one))
+            return load(path).samples
+
+        assert (np.abs(heard_after(True, "Speak again")) > 0.02).sum() / RATE > 0.3
+        # a loaded machine may slip a block; speech has none of it
+        assert similarity(heard_after(False, "Play recording (1)"), tone) > 0.5
 
 
 def test_how_much_was_heard_is_shown_and_kept(qt: QApplication, tmp_path: Path) -> None:

@@ -240,8 +240,7 @@ def test_a_timer_rings_until_it_is_dismissed(
     qt: QApplication, tmp_path: Path, audio_server: VirtualAudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     due(tmp_path, -1.0)
-    monkeypatch.setenv("PULSE_SERVER", audio_server.environment["PULSE_SERVER"])
-    monkeypatch.setenv("PULSE_COOKIE", audio_server.environment["PULSE_COOKIE"])
+    audio_server.use(monkeypatch)
     with audio_server.recorded_speaker() as heard, desktop(qt, tmp_path) as one:
         wait_until(lambda: one.window.cards.shown)
         assert one.window.cards.shown[0].text.text() == "The timer of 5 minutes is over."
