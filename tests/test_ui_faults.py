@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from place import Place, eventually, family
-from virtual_audio import VirtualAudio
+from virtual_audio import VirtualAudio, virtual_audio
 from virtual_screen import VirtualScreen, virtual_screen
 
 from models import package
@@ -112,6 +112,23 @@ def test_killed_it_leaves_nobody_and_starts_again(talkative: Place) -> None:
         children = family(process)
         assert talkative.aside("quit").wait(20) == 0
         assert ends(process, children) == 0
+
+
+def test_without_screen_and_sound_it_ends_and_keeps_what_was_written(
+    tmp_path: Path, small_model: Path
+) -> None:
+    """As when the session of a person ends: both servers are gone at once."""
+    with virtual_screen() as screen, virtual_audio() as audio:
+        talkative = Place(screen, audio, tmp_path, small_model)
+        with talkative.running() as process:
+            children = family(process)
+            talkative.ask("go on")
+            eventually(lambda: talkative.told("phase", phase="speaking"))
+            audio.kill()
+            screen.kill()
+            assert ends(process, children) == 1
+            assert [turn.state for turn in talkative.turns()] == ["complete", "stopped"]
+            assert "Something went wrong" not in talkative.log.read_text()
 
 
 def test_an_engine_that_is_stopped_is_replaced_while_the_window_lives(place: Place) -> None:

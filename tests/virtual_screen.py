@@ -22,6 +22,12 @@ class VirtualScreen:
     """A running server; ``display`` is its name."""
 
     display: str
+    server: subprocess.Popen[bytes]
+
+    def kill(self) -> None:
+        """As when the person's session ends in a crash."""
+        self.server.kill()
+        self.server.wait(10)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -110,7 +116,7 @@ def virtual_screen(size: str = "1280x800") -> Iterator[VirtualScreen]:
         server = subprocess.Popen(command, pass_fds=[far], stdout=log, stderr=log)
         os.close(far)
         with os.fdopen(near) as number:
-            screen = VirtualScreen(f":{number.readline().strip()}")
+            screen = VirtualScreen(f":{number.readline().strip()}", server)
         manager = subprocess.Popen(["openbox"], env=screen.environment, stdout=log, stderr=log)
         try:
             _wait_for_manager(screen)

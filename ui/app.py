@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -165,7 +166,8 @@ class Desktop:
             self.window.show_problem(error, stays=True)
             self.conductor.brain.load(embedded(), "nano")
         else:
-            self.conductor.brain.load(path, Path(wanted.package).name, wanted.adapter or None)
+            name, adapter = Path(wanted.package).name, wanted.adapter or None
+            self.conductor.brain.load(path, name, adapter, wanted.computed_by)
 
     def _model_told(self, event: BrainEvent) -> None:
         """A model that can't be loaded isn't the choice any more; the conversation goes on with another."""
@@ -473,7 +475,7 @@ class Desktop:
         self.window.show_problem(error)
 
     def close(self) -> None:
-        """Input, processing, output, and the history last of all."""
+        """Input, processing, output, and the history last of all; each, whatever the one before it met."""
         self.window.hide()
         self.pill.hide()
         self.preferences.hide()
@@ -482,11 +484,10 @@ class Desktop:
         self.screens.thaw()
         self.window.camera.shut()
         self.window.composer.close_reading()
-        self.release_keys()
-        self.bell.close()
-        self.conductor.close()
-        self.archive.close()
-        self.gate.close()
+        with ExitStack() as threads:  # the last one first
+            for end in (self.gate.close, self.archive.close, self.conductor.close, self.bell.close):
+                threads.callback(end)
+            threads.callback(self.release_keys)
         self._application.styleHints().colorSchemeChanged.disconnect(self.apply_theme)
         self._application.removeTranslator(self._translation)
         self._translation.deleteLater()

@@ -115,10 +115,13 @@ class Hotkeys:
         self._thread.start()
 
     def close(self) -> None:
-        """Give the keys back."""
+        """Give the keys back, also to a server that is gone."""
+        from Xlib import error  # noqa: PLC0415 # only where there is an X server
+
         os.write(self._waker, b"x")
         self._thread.join(_JOIN)
-        self._display.close()
+        with contextlib.suppress(error.ConnectionClosedError, OSError):
+            self._display.close()
         os.close(self._wake)
         os.close(self._waker)
 
