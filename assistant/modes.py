@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from models.prompts import SEPARATOR, TRANSCRIBE, transcribe_and_translate, translate
+from models.prompts import LANGUAGES, SEPARATOR, TRANSCRIBE, transcribe_and_translate, translate
 
 Name = Literal["chat", "transcribe", "translate"]
 Show = Callable[[str], None]
@@ -23,6 +23,10 @@ class Mode:
 
 
 CHAT: Final = Mode()
+MODES: Final = (
+    CHAT,
+    *(Mode(name, language) for name in ("transcribe", "translate") for language in LANGUAGES),
+)
 
 
 @dataclass(frozen=True)

@@ -281,6 +281,32 @@ def test_nothing_is_written_when_nothing_is_to_be_kept(qt: QApplication, tmp_pat
         assert (asked.text, asked.media) == ("hello", ())
 
 
+def test_what_is_not_kept_can_be_exported(qt: QApplication, screen: VirtualScreen, tmp_path: Path) -> None:
+    unkept = Settings(interface=LIGHT.interface, privacy=Privacy(keep_history=False, preroll=False))
+    with desktop(qt, tmp_path, unkept) as one:
+        load_nano(one)
+        put(one, Question("what is seven times eight", (png(1),)))
+        button = one.window.header.menu_button
+        click(screen, button, button.rect().center())
+        choose(screen, "Export as JSON …")
+        dialog(QFileDialog)
+        target = tmp_path / "talk.zip"
+        screen.xdotool("key", "ctrl+a", "type", "--delay", 5, str(target))
+        screen.xdotool("key", "Return")
+        wait_until(target.is_file)
+        wait_until(lambda: "talk.zip" in one.window.banner.text)
+        answer = "".join(one.window.talk.exchanges[0].answer)
+    with zipfile.ZipFile(target) as archive:
+        turns = json.loads(archive.read("conversation-1.json"))["turns"]
+        assert archive.read(turns[0]["media"][0]["file"]) == png(1)
+    assert [(turn["role"], turn["text"]) for turn in turns] == [
+        ("user", "what is seven times eight"),
+        ("assistant", answer),
+    ]
+    assert not list(tmp_path.rglob("*.png"))
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".talk")]
+
+
 def test_what_is_too_old_goes_at_the_start(qt: QApplication, tmp_path: Path) -> None:
     with History(tmp_path / "history") as history:
         old = history.create("Old").id

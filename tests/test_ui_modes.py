@@ -17,7 +17,8 @@ from PySide6.QtWidgets import QApplication
 from real_window import LIGHT, desktop, load_nano, wait_until
 from virtual_audio import VirtualAudio, espeak, similarity
 
-from assistant.history.records import NewMedia
+from assistant.history.records import NewMedia, NewTurn
+from assistant.history.replay import figures_of, mode_of
 from assistant.history.store import History
 from assistant.media import sound
 from assistant.media.sound import RATE, Sound
@@ -29,6 +30,8 @@ from assistant.voice.microphone import FileMicrophone
 from models import package
 from models.prompts import TRANSCRIBE, transcribe_and_translate, translate
 from ui.app import Desktop
+from ui.conversation.message_bar import Act
+from ui.conversation.sheet import Message
 from ui.work import brain, conductor
 
 HELLO, TIMER = "hello", "set a timer for five minutes"
@@ -115,14 +118,13 @@ def listening(one: Desktop) -> bool:
 def test_captions_grow_while_somebody_speaks_and_are_kept(
     qt: QApplication, tmp_path: Path, audio_server: VirtualAudio, said: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PULSE_SERVER", audio_server.environment["PULSE_SERVER"])
-    monkeypatch.setenv("PULSE_COOKIE", audio_server.environment["PULSE_COOKIE"])
+    audio_server.use(monkeypatch)
     with desktop(qt, tmp_path) as one:
         load_nano(one)
         one.obey("listen-transcribe")
         wait_until(lambda: listening(one))
         assert one.window.composer.mode_button.mode.name == "transcribe"
-        QTest.qWait(500)  # the microphone opens
+        wait_until(audio_server.recording)
         with audio_server.spoken_into_microphone(said):
             wait_until(lambda: HELLO in one.window.transcript.toPlainText())
             assert listening(one)  # a pause ends a piece, not the mode
@@ -156,6 +158,65 @@ def test_captions_grow_while_somebody_speaks_and_are_kept(
         assert HEARD in reply.text
 
 
+def dictated(history: History, said: Path, keep: bool) -> None:
+    """A dictation of two pieces, as the window keeps it."""
+    number = history.create(mode="transcribe").id
+    history.append(number, NewTurn("user", "Transcribe", figures=figures_of(Mode("transcribe"))))
+    reply = history.stream(number)
+    for piece in pieces_of(said, 40.0, 3.0)[0] if keep else ():
+        history.attach(reply.id, NewMedia(sound.wav(piece), "audio/wav"))
+    reply.add("as it was")
+    reply.finish()
+
+
+def test_a_dictation_that_is_asked_again_is_written_down_again(
+    qt: QApplication, tmp_path: Path, said: Path
+) -> None:
+    with History(tmp_path / "history") as history:
+        dictated(history, said, keep=True)
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        wait_until(lambda: one.window.side.list.count() == 1)
+        one.window.side.list.itemClicked.emit(one.window.side.list.item(0))
+        wait_until(lambda: one.window.transcript.sheet.chips_of(-1) == [0])
+        told: list[brain.BrainEvent] = []
+        one.conductor.told.connect(told.append)
+        for _ in range(2):  # what was kept, and what was asked again
+            told.clear()
+            one.window.talk.do(Act.AGAIN, Message(one.window.talk.exchanges[0].turn, False))
+            wait_until(lambda: any(isinstance(event, brain.Answered) for event in told))
+            (exchange,) = one.window.talk.exchanges
+            assert HELLO in "".join(exchange.answer)
+            assert HEARD in "".join(exchange.answer)
+            wait_until(lambda: one.window.transcript.sheet.chips_of(one.window.talk.exchanges[0].turn) == [0])
+        one.window.talk.do(Act.EDIT, Message(exchange.turn, False))
+        wait_until(one.window.editing.isVisible)
+        asked = one.window.composer.question()
+        assert asked.mode == Mode("transcribe")
+        assert len(asked.sounds) == 2
+        one.window.editing.given_up.emit()
+    with History(tmp_path / "history") as history:
+        asked_again, reply = history.turns(history.conversations()[0].id)
+        assert len(asked_again.media) == 2
+        assert mode_of(asked_again) == Mode("transcribe")
+        assert HEARD in reply.text
+
+
+def test_a_dictation_without_its_sound_cannot_be_asked_again(
+    qt: QApplication, tmp_path: Path, said: Path
+) -> None:
+    with History(tmp_path / "history") as history:
+        dictated(history, said, keep=False)
+    with desktop(qt, tmp_path) as one:
+        wait_until(lambda: one.window.side.list.count() == 1)
+        one.window.side.list.itemClicked.emit(one.window.side.list.item(0))
+        wait_until(lambda: "as it was" in one.window.transcript.toPlainText())
+        one.window.talk.do(Act.AGAIN, Message(-1, True))
+        wait_until(one.window.banner.isVisible)
+        assert "recordings of this dictation were not kept" in one.window.banner.text
+        assert one.conductor.state.turn == 0
+
+
 def test_a_recording_is_written_down_and_a_translation_says_what_nano_cannot(
     qt: QApplication, tmp_path: Path, said: Path
 ) -> None:
@@ -178,15 +239,14 @@ def test_a_recording_is_written_down_and_a_translation_says_what_nano_cannot(
 def test_a_dictation_ends_honestly_and_keeps_no_sound_if_none_is_to_be_kept(
     qt: QApplication, tmp_path: Path, audio_server: VirtualAudio, said: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PULSE_SERVER", audio_server.environment["PULSE_SERVER"])
-    monkeypatch.setenv("PULSE_COOKIE", audio_server.environment["PULSE_COOKIE"])
+    audio_server.use(monkeypatch)
     monkeypatch.setattr(conductor, "_DICTATION", 0.5)
     unkept = replace(LIGHT, privacy=replace(LIGHT.privacy, keep_media=False))
     with desktop(qt, tmp_path, unkept) as one:
         load_nano(one)
         one.obey("listen-transcribe")
         wait_until(lambda: listening(one))
-        QTest.qWait(500)  # the microphone opens
+        wait_until(audio_server.recording)
         with audio_server.spoken_into_microphone(said):
             wait_until(lambda: not listening(one))
         assert "two hours" in one.window.banner.text
@@ -220,8 +280,7 @@ def voice(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bo
 @pytest.fixture
 def in_use(audio_server: VirtualAudio, monkeypatch: pytest.MonkeyPatch) -> VirtualAudio:
     """The virtual microphone and speaker, for this process."""
-    monkeypatch.setenv("PULSE_SERVER", audio_server.environment["PULSE_SERVER"])
-    monkeypatch.setenv("PULSE_COOKIE", audio_server.environment["PULSE_COOKIE"])
+    audio_server.use(monkeypatch)
     return audio_server
 
 
@@ -240,7 +299,7 @@ def test_a_translation_is_spoken_in_its_language_or_only_shown(
         for _ in range(1 if voice else 2):
             one.conductor.tap()
             wait_until(lambda: listening(one))
-            QTest.qWait(500)  # the microphone opens
+            wait_until(in_use.recording)
             with in_use.spoken_into_microphone(said):
                 wait_until(lambda: HEARD in "".join(one.window.talk.exchanges[-1].answer))
             told.clear()

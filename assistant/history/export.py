@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import time
 import zipfile
 from collections.abc import Collection, Sequence
@@ -16,7 +17,7 @@ from typing import Any, Final, Literal
 
 from assistant.history.faults import explained
 from assistant.history.media import make_folder
-from assistant.history.records import Conversation, Media, Turn
+from assistant.history.records import Conversation, Media, NewTurn, Turn
 from assistant.history.store import History
 from models.errors import HistoryError
 
@@ -67,6 +68,24 @@ def export(
             shutil.rmtree(fresh, ignore_errors=True)
             archive.unlink(missing_ok=True)
     return done
+
+
+def export_turns(
+    title: str, turns: Sequence[NewTurn], target: Path, formats: Collection[Format] = ("md", "json")
+) -> Exported:
+    """A conversation that is in no history: it is in one beside the target, for as long as it takes.
+
+    Raises HistoryError.
+    """
+    with (
+        explained(target),
+        tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder,
+        History(Path(folder)) as history,
+    ):
+        number = history.create(title).id
+        for turn in turns:
+            history.append(number, turn)
+        return export(history, [number], target, formats)
 
 
 def _write(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from assistant.engine import prompt
@@ -13,6 +13,7 @@ from assistant.history import documents
 from assistant.history.media import MediaFolder
 from assistant.history.records import Media, ToolCall, Turn
 from assistant.media import sound
+from assistant.modes import CHAT, MODES, Mode
 from assistant.tools.toolbox import as_json
 from models.errors import ContextError, HistoryError, MediaError
 
@@ -88,6 +89,17 @@ def replied(text: str, calls: Sequence[ToolCall]) -> list[Segment]:
     return [*prompt.assistant("", _calls(calls)), *results, *prompt.assistant(text)]
 
 
+def figures_of(mode: Mode) -> Mapping[str, str]:
+    """What is kept with a question, so that `mode_of` knows what was to be done with its speech."""
+    return {} if mode == CHAT else {"mode": mode.name, "language": mode.language}
+
+
+def mode_of(turn: Turn) -> Mode:
+    """What was to be done with the speech of a question."""
+    name, language = (turn.figures.get(key) for key in ("mode", "language"))
+    return next((m for m in MODES if (m.name, m.language) == (name, language)), CHAT)
+
+
 def _calls(calls: Sequence[ToolCall]) -> list[dict[str, object]]:
     return [{"name": call.name, "arguments": dict(call.arguments)} for call in calls]
 
@@ -108,7 +120,7 @@ def _as_told(result: str) -> str:
 def _parts(turn: Turn, media: MediaFolder, problems: list[str]) -> list[prompt.Part]:
     parts: list[prompt.Part] = []
     spoken = False
-    for one in turn.media:
+    for one in turn.media if mode_of(turn) == CHAT else ():  # what was written down is in the answer
         try:
             part = _part(one, media)
         except (HistoryError, MediaError, OSError) as error:

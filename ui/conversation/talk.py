@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -18,13 +18,14 @@ from PySide6.QtWidgets import QApplication
 from assistant.engine import prompt
 from assistant.engine.protocol import Segment
 from assistant.history.media import MediaFolder
-from assistant.history.records import Conversation, Media, ToolCall, Turn
-from assistant.history.replay import replied
+from assistant.history.records import Conversation, Media, NewTurn, ToolCall, Turn
+from assistant.history.replay import figures_of, replied
 from assistant.media import sound
 from assistant.media.sound import Sound
+from assistant.modes import Mode
 from assistant.timing import Times
 from assistant.turn import Phase, State
-from models.errors import AsideError, ContextError
+from models.errors import AsideError, ContextError, HistoryError
 from ui.conversation.message_bar import Act
 from ui.conversation.notes import call, cost, notes_of, steps
 from ui.conversation.sheet import Message
@@ -37,6 +38,7 @@ from ui.work import brain
 from ui.work.archive import Archive, Kept, Opened
 from ui.work.brain import Answered, BrainEvent
 from ui.work.conductor import Conductor
+from ui.work.mouth import Performance
 from ui.work.question import Question
 
 _CHUNK: Final = 3  # exchanges put into the transcript at once, to begin with: between two, the window answers
@@ -60,7 +62,9 @@ class Exchange:
         """For the engine. Takes time."""
         if self.question is None and self.kept is not None:
             return kept_segments(self.kept, media)
-        parts = [] if self.question is None else self.question.parts  # of a dictation, its name
+        parts: list[prompt.Part] = [] if self.question is None else self.question.parts
+        if self.question is not None and self.question.is_dictation:
+            parts = [self.question.text]  # its name: what was said is the answer
         return [*prompt.user(*parts), *replied("".join(self.answer), self.calls)]
 
 
@@ -151,6 +155,10 @@ class Talk(QObject):
         parts = [f"{one.words}\n\n{''.join(one.answer)}".strip() for one in self.exchanges]
         QApplication.clipboard().setText("\n\n".join(parts))
 
+    def turns(self) -> Callable[[], list[NewTurn]]:
+        """Gives this conversation for an export, though it is not kept; takes time, in any thread."""
+        return partial(_new_turns, [*self.exchanges])
+
     def open_medium(self, turn: int, number: int) -> None:
         """Show a picture, play a recording, or stop it."""
         place = self._place(turn)
@@ -158,7 +166,11 @@ class Talk(QObject):
             self._conductor.stop()
         elif place is not None:
             one = self.exchanges[place]
-            self._with_question(one, partial(self._open_medium, one, number))
+            if one.pieces:
+                media = self._archive.media
+                self._play(one, number, (sound.load(media.checked(piece)) for piece in [*one.pieces]))
+            else:
+                self._with_question(one, partial(self._open_medium, one, number))
 
     # --- inside
 
@@ -174,34 +186,53 @@ class Talk(QObject):
 
     def _with_question(self, one: Exchange, then: Callable[[Question], None]) -> None:
         """Call with the question of an exchange, which may have to be read first."""
-        question, kept = one.question, one.kept
-        if question is not None or kept is None:
-            then(question or Question(one.words))
-            return
-        media = self._archive.media
-        self._gate.run(lambda: kept_question(kept.asked, media), then, self.problem.emit)
+        question, kept, pieces, media = one.question, one.kept, [*one.pieces], self._archive.media
+
+        def read() -> Question:
+            asked = question
+            if asked is None:
+                asked = Question(one.words) if kept is None else kept_question(kept.asked, media)
+            if not pieces:
+                return asked
+            mode = asked.mode if asked.is_dictation else Mode("transcribe")
+            return replace(asked, sounds=tuple(sound.load(media.checked(p)) for p in pieces), mode=mode)
+
+        if pieces or (question is None and kept is not None):
+            self._gate.run(read, then, self.problem.emit)
+        else:
+            then(read())
 
     def _ask_again(self, turn: int, question: Question) -> None:
-        self._replaced = self._place(turn)
-        if self._replaced is not None:
+        place = self._place(turn)
+        if place is not None and self._can_repeat(question):
+            self._replaced = place
             self._conductor.ask(question)
 
     def _edit(self, turn: int, question: Question) -> None:
-        self._replaced = self._place(turn)
-        if self._replaced is not None:
+        place = self._place(turn)
+        if place is not None and self._can_repeat(question):
+            self._replaced = place
             self.edited.emit(question)
 
+    def _can_repeat(self, question: Question) -> bool:
+        if question.is_dictation and not question.sounds:
+            self.problem.emit(
+                HistoryError("The recordings of this dictation were not kept.", "Dictate it again.")
+            )
+            return False
+        return True
+
     def _open_medium(self, one: Exchange, number: int, question: Question) -> None:
-        seen, sounds, media = question.seen, question.sounds, self._archive.media
+        seen, sounds = question.seen, question.sounds
         if number < len(seen):
             self.show_picture(seen[number])
-            return
-        if number - len(seen) < len(sounds):
-            self._conductor.play(sounds[number - len(seen)])
-        elif one.pieces:
-            self._conductor.play(sound.load(media.checked(piece)) for piece in [*one.pieces])
-        else:
-            return
+        elif question.is_dictation and sounds:
+            self._play(one, number, sounds)
+        elif number - len(seen) < len(sounds):
+            self._play(one, number, sounds[number - len(seen)])
+
+    def _play(self, one: Exchange, number: int, what: Performance) -> None:
+        self._conductor.play(what)
         self._played = self._conductor.state.turn, (one.turn, number)
         self._show_state(self._conductor.state)
 
@@ -366,6 +397,19 @@ class Talk(QObject):
         self._transcript.live = 0 if idle else live
         number, recording = self._played
         self._transcript.show_playing(None if idle or state.turn != number else recording)
+
+
+def _new_turns(exchanges: Sequence[Exchange]) -> list[NewTurn]:
+    turns: list[NewTurn] = []
+    for one in exchanges:
+        question = one.question or Question(one.words)
+        spoken = one.words if question.sounds and one.words != question.text else None
+        figures = figures_of(question.mode)
+        turns.append(NewTurn("user", question.text, spoken, media=question.media, figures=figures))
+        answer, calls = "".join(one.answer), tuple(one.calls)
+        if answer or calls:
+            turns.append(NewTurn("assistant", answer, calls=calls))
+    return turns
 
 
 def _past(one: Exchange, small: list[Thumb]) -> Past:

@@ -14,7 +14,7 @@ from assistant.engine.protocol import Segment
 from assistant.history import documents
 from assistant.history.media import MediaFolder
 from assistant.history.records import Media, Turn
-from assistant.history.replay import replay
+from assistant.history.replay import mode_of, replay
 from assistant.media import sound
 from assistant.media.document import Document
 from assistant.media.sound import Sound
@@ -49,7 +49,7 @@ def kept_question(turn: Turn, media: MediaFolder) -> Question:
         except (AsideError, OSError):
             continue
     text = turn.text if pictures or sounds or written or turn.text else (turn.transcript or "…")
-    return Question(text, tuple(pictures), tuple(sounds), tuple(written))
+    return Question(text, tuple(pictures), tuple(sounds), tuple(written), mode_of(turn))
 
 
 def kept_segments(kept: Kept, media: MediaFolder) -> Sequence[Segment]:
@@ -59,11 +59,15 @@ def kept_segments(kept: Kept, media: MediaFolder) -> Sequence[Segment]:
 
 
 def thumbs(question: Question, ratio: float) -> list[Thumb]:
-    """Of the question's pictures, recordings and texts; ``ratio`` pixels to a logical one. Slow."""
+    """Of the question's pictures, recordings and texts; ``ratio`` pixels to a logical one. Slow.
+
+    All that is to be written down is one recording.
+    """
     texts = [one for one in question.documents if not one.pictures]
+    seconds = [one.seconds for one in question.sounds]
     return [
         *(_small(data, ratio) for data in question.seen),
-        *(one.seconds for one in question.sounds),
+        *([sum(seconds)] if seconds and question.is_dictation else seconds),
         *(_paper(one, ratio) for one in texts),
     ]
 

@@ -183,7 +183,9 @@ class Composer(QFrame):
 
     def put(self, question: Question) -> None:
         """A question to change, in place of what is there."""
-        self.text.setPlainText(question.text)
+        if question.is_dictation:
+            self.mode_button.choose(question.mode)
+        self.text.setPlainText("" if question.is_dictation else question.text)
         self._media = [(one, self.tr("Picture")) for one in question.pictures]
         self._media += [(one, one.name) for one in question.documents]
         self._media += [(one, self.tr("Recording")) for one in question.sounds]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -13,11 +13,11 @@ from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QLineEdit, QMenu, QMessageBox, QWidget
 
 from assistant.history.export import Exported, Format
-from assistant.history.records import Conversation
+from assistant.history.records import Conversation, NewTurn
 from models.errors import AsideError, HistoryError
 from ui.look import icons
 from ui.look.theme import LIGHT, Theme
-from ui.work.archive import Archive
+from ui.work.archive import Archive, Unkept
 
 _LONGEST: Final = 60  # characters of a file's name
 
@@ -40,10 +40,18 @@ class ConversationMenu(QObject):
         """Icons in the theme's colours."""
         self._theme = colours
 
-    def show(self, place: QPoint, number: int, title: str, copy: Callable[[], None] | None = None) -> None:
+    def show(
+        self,
+        place: QPoint,
+        number: int,
+        title: str,
+        copy: Callable[[], None] | None = None,
+        turns: Callable[[], Sequence[NewTurn]] | None = None,
+    ) -> None:
         """Open it at a place of the screen. ``copy`` puts the conversation on the clipboard.
 
-        A ``number`` of 0 is a conversation that is not kept. With ``copy``, ``place`` is the right end.
+        A ``number`` of 0 is a conversation that is not kept, whose ``turns`` are exported. With ``copy``,
+        ``place`` is the right end.
         """
         menu = QMenu(self._window)
         menu.aboutToHide.connect(menu.deleteLater)
@@ -51,15 +59,16 @@ class ConversationMenu(QObject):
             menu.addAction(self._icon("copy"), self.tr("Copy all"), copy)
         if number:
             menu.addAction(self._icon("edit"), self.tr("Rename …"), partial(self.rename, number, title))
+        if number or turns is not None:
             menu.addSeparator()
-            menu.addAction(
-                self._icon("export"),
-                self.tr("Export as Markdown …"),
-                partial(self.export, number, title, "md"),
-            )
-            menu.addAction(
-                self._icon("export"), self.tr("Export as JSON …"), partial(self.export, number, title, "json")
-            )
+            what = number or (None if turns is None else Unkept(title, turns))
+            forms: list[tuple[Format, str]] = [
+                ("md", self.tr("Export as Markdown …")),
+                ("json", self.tr("Export as JSON …")),
+            ]
+            for form, text in forms:
+                menu.addAction(self._icon("export"), text, partial(self.export, what, title, form))
+        if number:
             menu.addSeparator()
             menu.addAction(self._icon("delete"), self.tr("Delete …"), partial(self.delete, number, title))
         menu.popup(place if copy is None else place - QPoint(menu.sizeHint().width(), 0))
@@ -100,8 +109,8 @@ class ConversationMenu(QObject):
         box.finished.connect(box.deleteLater)
         box.open()
 
-    def export(self, number: int | None, title: str, form: Format) -> None:
-        """Ask where, then write it there with its media; None: all conversations."""
+    def export(self, what: int | Unkept | None, title: str, form: Format) -> None:
+        """Ask where, then write a conversation there with its media; None: all that are kept."""
         folder = Path(
             QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DocumentsLocation) or Path.home()
         )
@@ -110,18 +119,18 @@ class ConversationMenu(QObject):
         dialog.setNameFilters([self.tr("Archive with text, pictures and recordings") + " (*.zip)"])
         dialog.setDefaultSuffix("zip")
         dialog.selectFile(f"{file_name(title)}.zip")
-        dialog.fileSelected.connect(lambda name: self._export(number, Path(name), form))
+        dialog.fileSelected.connect(lambda name: self._export(what, Path(name), form))
         dialog.finished.connect(dialog.deleteLater)
         dialog.open()
 
-    def _export(self, number: int | None, target: Path, form: Format) -> None:
+    def _export(self, what: int | Unkept | None, target: Path, form: Format) -> None:
         def done(exported: Exported) -> None:
             self.said.emit(self.tr("Exported: {file}").replace("{file}", str(target)))
             for problem in exported.problems:
                 self.problem.emit(HistoryError(problem))
 
         self.said.emit(self.tr("Exporting …"))
-        self._archive.export(number, target, form, done, self.problem.emit)
+        self._archive.export(what, target, form, done, self.problem.emit)
 
     def _icon(self, name: str) -> QIcon:
         return icons.icon(name, self._theme.text)

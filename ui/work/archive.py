@@ -14,8 +14,8 @@ from typing import Any, Final, TypeVar
 
 from PySide6.QtCore import QTimer
 
-from assistant.history import documents
-from assistant.history.export import Exported, Format, export
+from assistant.history import replay
+from assistant.history.export import Exported, Format, export, export_turns
 from assistant.history.media import MediaFolder
 from assistant.history.records import Conversation, Hit, Media, NewMedia, NewTurn, ToolCall, Turn
 from assistant.history.schema import MEDIA
@@ -49,6 +49,14 @@ class Opened:
 
     conversation: Conversation
     exchanges: tuple[Kept, ...]
+
+
+@dataclass(frozen=True)
+class Unkept:
+    """A conversation that is not in the history; making its ``turns`` takes time."""
+
+    title: str
+    turns: Callable[[], Sequence[NewTurn]]
 
 
 @dataclass
@@ -135,24 +143,25 @@ class Archive:
 
     def export(
         self,
-        number: int | None,
+        what: int | Unkept | None,
         target: Path,
         form: Format,
         done: Callable[[Exported], Any],
         failed: Callable[[AsideError], Any],
     ) -> None:
         """Write a conversation, or all, with its media into a zip file, in place of one that is there."""
+        if isinstance(what, Unkept):
+            title, turns = what.title, what.turns
+            write_it = partial(_in_place, target, lambda made: export_turns(title, turns(), made, [form]))
+            self._gate.run(write_it, done, failed)
+            return
 
-        def write(history: History) -> Exported:
-            with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
-                made = Path(folder) / target.name
-                listed = history.conversations(-1) if number is None else [history.conversation(number)]
-                exported = export(history, [one.id for one in listed], made, [form])
-                made.replace(target)
-            return exported
+        def write(history: History, made: Path) -> Exported:
+            listed = history.conversations(-1) if what is None else [history.conversation(what)]
+            return export(history, [one.id for one in listed], made, [form])
 
         def go(history: History) -> None:
-            self._gate.run(lambda: write(history), done, failed)
+            self._gate.run(partial(_in_place, target, partial(write, history)), done, failed)
 
         self._do(lambda history: history, go)
 
@@ -252,12 +261,8 @@ class Archive:
             return None
         if self._current is None:
             self._current = history.create(mode=question.mode.name).id
-        media: list[NewMedia] = []
-        if privacy.keep_media:
-            media = [NewMedia(data, _picture_type(data)) for data in question.pictures]
-            media += [part for one in question.documents for part in documents.kept(one)]
-            media += [NewMedia(data, "audio/wav") for data in question.recordings]
-        asked = NewTurn("user", question.text, media=tuple(media))
+        media = question.media if privacy.keep_media else ()
+        asked = NewTurn("user", question.text, media=media, figures=replay.figures_of(question.mode))
         kept = history.append(self._current, asked, instead_of=replaced)
         self._places[place] = kept.id
         reply = history.stream(self._current, self.model)
@@ -383,6 +388,15 @@ class Archive:
             self._history.close()
 
 
+def _in_place(target: Path, write: Callable[[Path], Exported]) -> Exported:
+    """Have a file written beside its place, then put it there."""
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
+        made = Path(folder) / target.name
+        exported = write(made)
+        made.replace(target)
+    return exported
+
+
 def figures(event: Answered) -> Mapping[str, Any]:
     """What an answer cost, for the history and the window."""
     cost = event.statistics
@@ -394,7 +408,3 @@ def figures(event: Answered) -> Mapping[str, Any]:
         "prefilled": cost.prefilled,
         "reused": cost.reused,
     }
-
-
-def _picture_type(data: bytes) -> str:
-    return "image/jpeg" if data.startswith(b"\xff\xd8") else "image/png"

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from assistant.engine.prompt import Part
 from assistant.engine.protocol import Clip, Picture
+from assistant.history import documents
+from assistant.history.records import NewMedia
 from assistant.media.document import Document
 from assistant.media.sound import Sound, wav
 from assistant.modes import CHAT, Mode
@@ -48,6 +50,19 @@ class Question:
         return (*self.pictures, *(one for document in self.documents for one in document.pictures))
 
     @property
-    def recordings(self) -> list[bytes]:
-        """The sounds as WAV files."""
-        return [wav(sound) for sound in self.sounds]
+    def is_dictation(self) -> bool:
+        """Whether its sounds are written down instead of answered."""
+        return self.mode.name != "chat"
+
+    @property
+    def media(self) -> tuple[NewMedia, ...]:
+        """All that it came with, for the history. Takes time."""
+        return (
+            *(NewMedia(data, _picture_type(data)) for data in self.pictures),
+            *(part for one in self.documents for part in documents.kept(one)),
+            *(NewMedia(wav(one), "audio/wav") for one in self.sounds),
+        )
+
+
+def _picture_type(data: bytes) -> str:
+    return "image/jpeg" if data.startswith(b"\xff\xd8") else "image/png"
