@@ -191,8 +191,11 @@ class FrontEnd:
         except RuntimeError as error:
             raise MediaError(f"The picture can't be read: {error}", "Use a PNG or JPEG file.") from error
 
-    def clip(self, samples: NDArray[np.float32], rate: int) -> ClipInputs:
+    def clip(self, samples: NDArray[np.float32], rate: int, at: int = 0) -> ClipInputs:
         """The speech graph's inputs for one clip: mono samples in -1…1, at any sampling rate (Hz).
+
+        ``at``: so many samples (of 16 kHz) of the same recording come before; the frames are then those that
+        the whole would have in this place, and the first `FRAMES_PER_TOKEN` of them count for no token.
 
         Raises MediaError if there is no sample or one is not a finite number.
         """
@@ -210,14 +213,15 @@ class FrontEnd:
         if rate != SAMPLE_RATE:
             wave = soxr.resample(wave, rate, SAMPLE_RATE)
         wave = np.pad(wave, (0, max(0, _SHORTEST - wave.size)))
-        noise = np.random.default_rng(0).uniform(-_DITHER, _DITHER, wave.size).astype(np.float32)
+        dither = np.random.Generator(np.random.PCG64(0).advance(at))
+        noise = dither.uniform(-_DITHER, _DITHER, wave.size).astype(np.float32)
         wave = np.clip(np.where(wave == 0, noise, wave), -1, 1)
         frames = 1 + (wave.size - _WINDOW) // _HOP
         starts = range(0, frames, _PIECE)
         features = np.concatenate(
             [self._log_mel(wave[at * _HOP : (at + _PIECE - 1) * _HOP + _WINDOW]) for at in starts], axis=1
         )
-        tokens = -(-frames // FRAMES_PER_TOKEN)
+        tokens = -(-frames // FRAMES_PER_TOKEN) - (1 if at else 0)
         return ClipInputs(features, np.ones((1, frames), np.bool_), np.array([tokens], np.int64), tokens)
 
     def _log_mel(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:

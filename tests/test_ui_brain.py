@@ -11,17 +11,23 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
+from engine_package import small_package
 from PIL import Image, ImageDraw
 from PySide6.QtWidgets import QApplication
 from real_window import desktop, load_nano, wait_until
 from virtual_audio import espeak
 
 from assistant.engine.process import Patience
+from assistant.engine.protocol import Clip
+from assistant.engine.windows import Windows
 from assistant.media import sound
+from assistant.voice.microphone import FileMicrophone
 from models import package
 from ui.work import brain
 from ui.work.brain import Brain
+from ui.work.ear import Recording
 from ui.work.question import Question
 
 QUESTION = "what colour is the circle"
@@ -61,10 +67,10 @@ class Told:
 
 
 @contextmanager
-def loaded(patience: Patience | None = None) -> Iterator[Told]:
+def loaded(patience: Patience | None = None, path: Path | None = None) -> Iterator[Told]:
     one = Told(patience)
     try:
-        one.brain.load(package.embedded(), "nano")
+        one.brain.load(path or package.embedded(), "nano")
         one.wait(lambda e: isinstance(e, brain.Loaded | brain.LoadFailed))
         yield one
     finally:
@@ -113,6 +119,77 @@ def test_a_picture_is_ready_before_the_question(spoken: sound.Sound) -> None:
         text, ready = one.ask(3, Question("", (blue,), (spoken,)))
         assert text == spoken_answer
         assert not ready.statistics.seconds.get("vision")
+
+
+@pytest.fixture(scope="module")
+def long(spoken: sound.Sound) -> sound.Sound:
+    """It is said for a minute and a half."""
+    return sound.Sound(np.tile(spoken.samples, round(92 / spoken.seconds)))
+
+
+def test_a_long_question_is_computed_while_it_is_spoken(long: sound.Sound, tmp_path: Path) -> None:
+    """All but its last window; with a picture that was there before, or that comes while it is spoken."""
+    (tmp_path / "long.wav").write_bytes(sound.wav(long))
+    source = FileMicrophone(tmp_path / "long.wav")
+    recording, windows, drafts = Recording(), list[Clip](), list[tuple[float, bool]]()
+    recording.held.set()
+
+    def draft(said: sound.Sound, later: bool) -> None:
+        drafts.append((said.seconds, later))
+        if len(drafts) > 90:
+            recording.finish()
+
+    said = recording.listen(source, lambda _: None, draft, windows.append)
+    assert len(windows) == int(said.seconds // 40) == 2
+    assert max(seconds for seconds, _ in drafts) <= 31
+    assert (drafts[0][1], drafts[-1][1]) == (False, True)
+    blue = circle("blue")
+    for pictures in ((), (blue,)):
+        question = Question("", pictures, (said,))
+        with loaded() as one:
+            expected, cost = one.ask(1, question)
+        with loaded() as one:
+            one.brain.listen(1)
+            one.brain.hear(1, windows[0])
+            if pictures:
+                one.brain.prepare(pictures)
+            one.brain.hear(1, windows[1])
+            one.brain.hear(2, windows[1])  # of a turn that isn't spoken
+            text, last = one.ask(1, question)
+            again, _ = one.ask(2, Question("hello"))
+        assert text == expected
+        assert again
+        assert last.statistics.prefilled < 500
+        assert cost.statistics.prefilled > 1000
+        assert last.statistics.recomputed <= 1
+
+
+def test_what_comes_before_a_spoken_question_is_computed_once(spoken: sound.Sound) -> None:
+    with loaded() as one:
+        one.brain.listen(1)
+        text, first = one.ask(1, Question("", (), (spoken,)))
+        assert (first.statistics.recomputed, text != "") == (0, True)
+        assert first.statistics.prefilled < 13 * spoken.seconds + 5, "its own sound, and the end of the turn"
+        one.brain.listen(2)
+        one.brain.drop(2)
+        typed, _ = one.ask(3, Question("hello"))
+    with loaded() as one:
+        assert one.ask(1, Question("", (), (spoken,)))[0] == text
+        assert one.ask(3, Question("hello"))[0] == typed
+
+
+def test_a_recording_without_room_for_more_is_ended(long: sound.Sound, tmp_path: Path) -> None:
+    small = small_package(tmp_path / "small", context=1600, layers=1)
+    with loaded(path=small) as one:
+        one.brain.listen(1)
+        cut = Windows()
+        for window in cut.push(np.tile(long.samples, 2)):
+            one.brain.hear(1, window)
+        enough = one.wait(lambda e: isinstance(e, brain.Enough))
+        assert isinstance(enough, brain.Enough)
+        assert enough.samples / 16_000 == 80, "the third window leaves too little for an answer"
+        one.brain.drop(1)
+        assert one.ask(2, Question("hello"))[0]
 
 
 def test_drafts_hear_what_is_said_and_not_what_is_seen(spoken: sound.Sound) -> None:

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from assistant.engine.protocol import Clip, EngineSettings, Picture
 from assistant.engine.runtime import Feeds, Port, Runner, open_graph
 from assistant.engine.timeline import Media
-from models.errors import EngineError
+from assistant.engine.windows import WINDOW
+from models.errors import EngineError, MediaError
 from models.frontend import FRAMES_PER_TOKEN, ClipInputs, FrontEnd, PictureInputs
 from models.package import PackageInfo
 
 Features = NDArray[np.float32]
 
-WINDOW: Final = 500
-"""Tokens (40 s) that the speech encoder sees at once."""
 _CONTEXT: Final = "audio_context"
 
 # The projection of sound that goes with each adapter mode, as a mode that stands for it: with a picture in
@@ -85,9 +84,13 @@ class Encoders:
         self.cache = FeatureCache(settings.cache_bytes)
         self.runs = 0
         """How often an encoder ran, for tests and statistics."""
+        self.crops = 0
+        """How many crops the vision encoder has seen, the overviews included."""
 
     def prepare(self, segment: Picture | Clip) -> Media:
         """Preprocess a picture or clip, unless its features are known. Raises MediaError."""
+        if isinstance(segment, Clip) and segment.at and not self._takes_windows():
+            raise MediaError("This model hears a recording as a whole only.", "Build its package again.")
         key = _content(segment)
         for mode in sorted(set(_PROJECTION.values())):
             known = self.cache.get(self._key(segment, key, mode))
@@ -114,14 +117,14 @@ class Encoders:
             steps = self.steps(media)
             if isinstance(inputs, PictureInputs):
                 found = self._kept(key, media.tokens, lambda: self._see(inputs, runner))
-            elif steps == 1:
+            elif steps == 1 and media.tokens < WINDOW and not _lead(media.segment):
                 found = self._kept(key, media.tokens, lambda: self._hear(inputs, mode, runner))
             else:
                 parts: list[Features] = []
                 for number in range(steps):
                     if number:
                         yield
-                    parts.append(self._window(inputs, number, mode, runner))
+                    parts.append(self._window(inputs, number, mode, runner, _lead(media.segment)))
                 found = np.concatenate(parts)
         media.inputs = None
         return found
@@ -137,9 +140,9 @@ class Encoders:
             self._window(inputs, number, mode, runner)
             yield number + 1, whole
 
-    def _window(self, inputs: ClipInputs, number: int, mode: int, runner: Runner) -> Features:
-        """The features of one window of a recording, kept by what is in it."""
-        first = number * WINDOW * FRAMES_PER_TOKEN
+    def _window(self, inputs: ClipInputs, number: int, mode: int, runner: Runner, lead: int = 0) -> Features:
+        """The features of one window of a recording, kept by what is in it; ``lead`` frames are context."""
+        first = lead + number * WINDOW * FRAMES_PER_TOKEN
         context = min(first, FRAMES_PER_TOKEN)  # the convolutions look back over the cut
         frames = inputs.audio_embeds[:, first - context : first + WINDOW * FRAMES_PER_TOKEN]
         tokens = min(WINDOW, inputs.tokens - number * WINDOW)
@@ -173,7 +176,9 @@ class Encoders:
             "image_attention_mask": inputs.image_attention_mask,
             "image_sizes": inputs.image_sizes,
         }
-        return runner.encode(self._graph("vision"), feeds)
+        found = runner.encode(self._graph("vision"), feeds)
+        self.crops += inputs.pixel_values.shape[1]
+        return found
 
     def _hear(self, inputs: ClipInputs, mode: int, runner: Runner, context: int = 0) -> Features:
         feeds: dict[str, NDArray[Any]] = {
@@ -189,7 +194,7 @@ class Encoders:
     def _inputs(self, segment: Picture | Clip) -> PictureInputs | ClipInputs:
         if isinstance(segment, Picture):
             return self._front_end.picture(segment.data)
-        return self._front_end.clip(segment.samples, segment.rate)
+        return self._front_end.clip(segment.samples, segment.rate, segment.at)
 
     def _key(self, segment: Picture | Clip, content: str, mode: int) -> str:
         return content if isinstance(segment, Picture) else f"{content} {_PROJECTION[mode]}"
@@ -207,4 +212,9 @@ def _content(segment: Picture | Clip) -> str:
     if isinstance(segment, Picture):
         return f"picture {hashlib.sha256(segment.data).hexdigest()}"
     samples = np.ascontiguousarray(segment.samples, np.float32)
-    return f"clip {segment.rate} {hashlib.sha256(samples.data).hexdigest()}"
+    return f"clip {segment.rate} {segment.at} {hashlib.sha256(samples.data).hexdigest()}"
+
+
+def _lead(segment: Picture | Clip) -> int:
+    """Frames at the beginning of a clip that are context only."""
+    return FRAMES_PER_TOKEN if isinstance(segment, Clip) and segment.at else 0

@@ -43,15 +43,16 @@ def user(*parts: Part) -> list[Segment]:
 
 def begin_user(*parts: Part) -> list[Segment]:
     """The first parts of a user's turn, ahead of the others: pictures are ready before a question is."""
-    return [Control("<|user|>"), *_content(parts)]
+    return [Control("<|user|>"), *content(*parts)]
 
 
 def end_user(*parts: Part) -> list[Segment]:
     """The last parts of a user's turn, and its end."""
-    return [*_content(parts), Control(END)]
+    return [*content(*parts), Control(END)]
 
 
-def _content(parts: Sequence[Part]) -> list[Segment]:
+def content(*parts: Part) -> list[Segment]:
+    """Parts in the middle of a user's turn."""
     return [Text(part) if isinstance(part, str) else part for part in parts]
 
 

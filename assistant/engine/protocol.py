@@ -38,10 +38,15 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """Mono sound: float32 samples in -1…1 at ``rate`` Hz."""
+    """Mono sound: float32 samples in -1…1 at ``rate`` Hz.
+
+    ``at`` is above 0 in a later window of a long recording, as `assistant.engine.windows` cuts it: so many
+    of its samples come before these, and the first of these are heard as context only.
+    """
 
     samples: NDArray[np.float32] = field(repr=False)
     rate: int
+    at: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class GenerateOptions:
     """How to write one reply. The defaults are greedy decoding.
 
     max_tokens         0 only encodes and prefills what was appended, ahead of a later call.
+    before_sound       with ``max_tokens`` 0: a clip comes next, so prefill under the adapter for sound
+                       already.
     temperature        0 takes the likeliest token; otherwise logits are divided by it before sampling.
     top_p              sample among the fewest tokens that together have this probability.
     seed               of the sampler; the same seed, session and options give the same reply.
@@ -72,6 +79,7 @@ class GenerateOptions:
     seed: int = 0
     stop_ids: frozenset[int] | None = None
     repetition_guard: int = 8
+    before_sound: bool = False
 
     def __post_init__(self) -> None:
         if self.max_tokens < 0 or self.temperature < 0 or self.repetition_guard < 0:
@@ -114,13 +122,15 @@ class Statistics:
     ``recomputed`` had to be computed once more: another adapter was switched on, the length at which RoPE
     changes its factors was crossed, or the reply starts where an earlier one did (one token).
     ``recomputed`` counts tokens written and crossing that length during the reply as well. ``generated``
-    excludes the stop token. ``seconds`` by stage: tokenize, preprocess, vision, speech, prefill, decode.
+    excludes the stop token. ``crops`` were seen by the vision encoder. ``seconds`` by stage: tokenize,
+    preprocess, vision, speech, prefill, decode.
     """
 
     prefilled: int = 0
     reused: int = 0
     recomputed: int = 0
     generated: int = 0
+    crops: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -66,10 +66,16 @@ class _Ledger:
     reused: int = 0
     recomputed: int = 0
     generated: int = 0
+    crops: int = 0
 
     def closed(self) -> Statistics:
         return Statistics(
-            self.prefilled, self.reused, self.recomputed, self.generated, dict(sorted(self.seconds.items()))
+            self.prefilled,
+            self.reused,
+            self.recomputed,
+            self.generated,
+            self.crops,
+            dict(sorted(self.seconds.items())),
         )
 
 
@@ -80,6 +86,7 @@ class _Work:
     runner: Runner
     ledger: _Ledger
     mode: int
+    wanted: bool  # the logits after the prompt are
     features: dict[tuple[str, int], Features] = field(default_factory=dict)
 
 
@@ -174,12 +181,17 @@ class LocalSession:
         self._seconds = defaultdict(float)
         reason: Reason = "cancelled"
         with Runner(cancel) as runner:
-            work = _Work(runner, ledger, self._timeline.mode)
+            mode = self._timeline.mode
+            if options.before_sound and mode == 0:
+                mode = 2  # with a picture, its adapter stays on
+            work = _Work(runner, ledger, mode, options.max_tokens > 0)
+            seen = self._encoders.crops
             try:
                 logits = yield from self._prefill(work)
                 reason = yield from self._write(options, work, logits)
             except Cancelled:
                 pass
+            ledger.crops = self._encoders.crops - seen
         yield Finished(reason, ledger.closed())
 
     def prepare(self, clip: Clip, cancel: threading.Event | None = None) -> Generator[Event, None, None]:
@@ -267,7 +279,7 @@ class LocalSession:
         state = (_own_validity(work.mode) if self._own else _adapter(work.mode), long)
         self._decoder.switch(state, self._room)
         cache = self._decoder.cache
-        cache.truncate(total - 1)  # the last token always runs: its logits are wanted
+        cache.truncate(total - work.wanted)  # the last token always runs where its logits are wanted
         start = cache.length
         writing = ledger.generated > 0
         if not writing:
@@ -278,8 +290,8 @@ class LocalSession:
         while cache.length < total:
             size = max(chunk, self._decoder.long_first - cache.length) if long else chunk
             begin, end = cache.length, min(cache.length + size, total)
-            quick = self._decoder.reads(min(end, total - 1) - begin)
-            end = min(end, total - 1) if quick else end  # the last token's logits are wanted
+            quick = self._decoder.reads(min(end, total - work.wanted) - begin)
+            end = min(end, total - work.wanted) if quick else end
             with self._timed("decode" if writing and total - start == 1 else "prefill", ledger):
                 rows = self._embeddings(begin, end, work)
                 if quick:

@@ -65,8 +65,11 @@ _MARGIN: Final = round(0.3 / BLOCK)  # blocks of silence that `trimmed` leaves
 _FEW: Final = 15  # blocks before which the floor is not believed to be high
 
 
-def trimmed(samples: Samples) -> Samples:
-    """A recording at 16 kHz without the silence at its ends, but for 0.3 s: less to encode and to misread."""
+def trimmed(samples: Samples, beginning: bool = True) -> Samples:
+    """A recording at 16 kHz without the silence at its ends, but for 0.3 s: less to encode and to misread.
+
+    Without ``beginning``, that of its beginning stays.
+    """
     size = round(BLOCK * 16_000)
     levels = [level(samples[at : at + size]) for at in range(0, samples.size, size)]
     if not levels:
@@ -75,7 +78,8 @@ def trimmed(samples: Samples) -> Samples:
     loud = [place for place, one in enumerate(levels) if one > floor + _DEFAULTS.above]
     if not loud:
         return samples
-    return samples[max(0, loud[0] - _MARGIN) * size : (loud[-1] + 1 + _MARGIN) * size]
+    start = max(0, loud[0] - _MARGIN) * size if beginning else 0
+    return samples[start : (loud[-1] + 1 + _MARGIN) * size]
 
 
 class Endpointer:

@@ -23,23 +23,27 @@ from assistant.engine.protocol import (
     Finished,
     GenerateOptions,
     Picture,
+    Progress,
     Segment,
     Token,
 )
+from assistant.engine.windows import WINDOW_SAMPLES
 from assistant.history.records import ToolCall
 from assistant.history.replay import resume
 from assistant.media.sound import Sound, cut
 from assistant.modes import Mode, Texts, cannot
 from assistant.tools.kit import NO_TOOLS, Kit
 from models import package
-from models.errors import EngineError
+from models.errors import ContextError, EngineError
 from models.prompts import TRANSCRIBE
 from ui.gate import worded
+from ui.work.ahead import Ahead
 from ui.work.events import (
     Answered,
     Asks,
     BrainEvent,
     Called,
+    Enough,
     Failed,
     Forgot,
     Limited,
@@ -52,7 +56,7 @@ from ui.work.events import (
     Working,
     Wrote,
 )
-from ui.work.jobs import Jobs
+from ui.work.jobs import Jobs, Waiting
 from ui.work.question import Question
 from ui.work.reply import LONGEST, reply
 from ui.work.scribe import scribe
@@ -63,6 +67,7 @@ __all__ = [
     "Brain",
     "BrainEvent",
     "Called",
+    "Enough",
     "Failed",
     "Forgot",
     "Limited",
@@ -95,12 +100,12 @@ class _Model:
 
 
 @dataclass(frozen=True)
-class _Ahead:
-    """A question's turn that has begun with these parts; session and `_answered` before it."""
+class _Wanted:
+    """What is known of the next question: its pictures, the turn that it is spoken in, its full windows."""
 
-    mark: int
-    answered: bool
-    parts: list[prompt.Part]
+    pictures: tuple[bytes, ...] = ()
+    turn: int = 0
+    clips: tuple[Clip, ...] = ()
 
 
 class Brain:
@@ -115,8 +120,10 @@ class Brain:
         self._retells = True
         self._model: _Model | None = None
         self._answered = False  # the session ends with a reply that is still open
-        self._ahead: _Ahead | None = None  # or with a question that has only begun
-        self._wanted: tuple[bytes, ...] = ()  # the pictures that it should begin with
+        self._ahead: Ahead | None = None  # or with a question that has only begun
+        self._wanted = _Wanted()  # what it should hold
+        self._late = False  # not all of this is ready
+        self._follows: tuple[int, threading.Event] | None = None  # the question that waits for it
         self._marks: list[tuple[int, bool]] = []  # session and `_answered` before each exchange
         self._limits: tuple[str, ...] = ()
         self._clip_seconds = 30.0
@@ -147,25 +154,60 @@ class Brain:
         self._jobs.put(lambda: self._use(kit))
 
     def ask(self, turn: int, question: Question) -> None:
-        """Answer; tells `Working`, `Wrote`, `Asks`, `Called` and at last `Answered` or `Failed`."""
+        """Answer; tells `Working`, `Wrote`, `Asks`, `Called` and at last `Answered` or `Failed`.
+
+        A question about what is being prepared lets that come to its end; any other one interrupts it.
+        """
         cancel = self._cancels[turn] = threading.Event()
-        self._wanted = ()
-        self._jobs.put(lambda: self._ask(turn, question, cancel))
+        with self._lock:
+            pictures, spoken = self._wanted.pictures, self._wanted.turn == turn
+            ready = bool(pictures or spoken) and question.pictures[: len(pictures)] == pictures
+            self._wanted = _Wanted()
+            self._follows = (turn, cancel) if ready else None
+        self._jobs.put(lambda: self._ask(turn, question, cancel), patient=ready)
 
     def prepare(self, pictures: Sequence[bytes]) -> None:
         """Encode and prefill the pictures that the next question will begin with; none: no longer.
 
-        Tells `Prepared`, unless something else was to be done first.
+        Tells `Prepared` when it is done; whatever else is to be done goes before.
         """
-        self._wanted = tuple(pictures)
-        self._jobs.put(self._prepare)
+        with self._lock:
+            wanted = self._wanted = replace(self._wanted, pictures=tuple(pictures))
+            self._jobs.put(lambda: self._prepare(wanted))
 
-    def understand(self, turn: int, sound: Sound, final: bool) -> None:
+    def listen(self, turn: int) -> None:
+        """The person begins to speak: prefill everything that comes before their words."""
+        with self._lock:
+            wanted = self._wanted = replace(self._wanted, turn=turn, clips=())
+            self._jobs.put(lambda: self._prepare(wanted), patient=True)
+
+    def hear(self, turn: int, window: Clip) -> None:
+        """Encode and prefill a window of a question that is still being spoken.
+
+        Tells `Enough` if the model has no room for more.
+        """
+        with self._lock:
+            if self._wanted.turn != turn:
+                return
+            wanted = self._wanted = replace(self._wanted, clips=(*self._wanted.clips, window))
+            self._jobs.put(lambda: self._prepare(wanted), patient=True)
+
+    def drop(self, turn: int) -> None:
+        """What was spoken is no question."""
+        with self._lock:
+            if self._wanted.turn != turn:
+                return
+            wanted = self._wanted = replace(self._wanted, turn=0, clips=())
+            self._jobs.put(lambda: self._prepare(wanted), patient=True)
+
+    def understand(self, turn: int, sound: Sound, final: bool, later: bool = False) -> None:
         """Write down what is said, without leaving a trace in the conversation; tells `Understood`.
 
-        A draft is given up as soon as anything else is wanted.
+        A draft is given up as soon as anything else is wanted. ``later``: its beginning is left out.
         """
-        self._jobs.put(lambda: self._understand(turn, sound, final), draft=not final)
+        pieces = list(cut(sound, self._clip_seconds)) if final else [sound]
+        said = ["…"] if later else []
+        self._jobs.put(lambda: self._understand(turn, pieces, said, final), patient=True)
 
     def caption(self, turn: int, sound: Sound, mode: Mode) -> None:
         """Write down one piece of a dictation; tells `Wrote` and, of a translation, `Translated`."""
@@ -216,6 +258,8 @@ class Brain:
         while (job := self._jobs.get()) is not None:
             try:
                 job()
+                if self._late and not self._jobs.any.is_set():
+                    self._prepare(self._wanted)
             except Exception as error:  # the thread must outlive whatever a job meets
                 self._tell(LoadFailed(worded(error)))
         if self._session is not None:
@@ -265,42 +309,57 @@ class Brain:
         if resumed.forgotten:
             self._tell(Forgot(resumed.forgotten))
         self._catch_up(session)
-        self._prepare()
+        self._prepare(self._wanted)
 
     def _rewind(self, exchange: int) -> None:
         if exchange >= len(self._marks):
             return
         mark, answered = self._marks[exchange]
         del self._marks[exchange:]
-        self._ahead = None
+        self._ahead, self._late = None, True
         if self._session is not None:
             self._mend(self._session, mark)
             self._answered = answered
 
-    def _prepare(self) -> None:
-        """Have the session end with the pictures that are wanted. What goes wrong, the question will tell."""
-        session, ahead = self._session, self._ahead
-        pictures = [Picture(data) for data in self._wanted]
-        wanted: list[prompt.Part] = [*pictures]
-        if session is None or not (wanted or ahead):
+    def _prepare(self, wanted: _Wanted) -> None:
+        """Have the session end with a question's beginning. What goes wrong, the question will tell."""
+        session, turn, pictures = self._session, wanted.turn, len(wanted.pictures)
+        self._late = False
+        if session is None:
+            return
+        if not pictures and not turn:
+            self._give_up_ahead(session)
             return
         try:
-            if ahead is not None and (not wanted or wanted[: len(ahead.parts)] != ahead.parts):
-                self._give_up_ahead(session)
-                ahead = None
-            if not wanted:
-                return
-            if ahead is None:
-                ahead = _Ahead(session.mark(), self._answered, [])
-                session.append(*(prompt.end() if self._answered else []), *prompt.begin_user(*wanted))
-            elif wanted != ahead.parts:
-                session.append(*pictures[len(ahead.parts) :])
-            self._answered, self._ahead = False, _Ahead(ahead.mark, ahead.answered, wanted)
-            for event in session.generate(GenerateOptions(max_tokens=0), self._jobs.urgent):
-                if isinstance(event, Finished) and event.reason != "cancelled":
-                    self._tell(Prepared(len(wanted)))
-        except Exception:  # as there is no room, or the process died
+            if self._ahead is None:
+                self._ahead = Ahead.begin(session, self._answered)
+                self._answered = False
+            self._ahead.hold(session, [*map(Picture, wanted.pictures), *wanted.clips])
+            self._compute(session, bool(turn), pictures)
+        except ContextError:
+            heard = 0 if self._ahead is None else self._ahead.clips
+            if turn and heard:
+                keep = max(1, heard - 1)  # the answer needs room as well
+                self._tell(Enough(turn, keep * WINDOW_SAMPLES))
+        except Exception:  # as the process died
             self._give_up_ahead(session)
+
+    def _compute(self, session: EngineProcess, before_sound: bool, pictures: int) -> None:
+        """Encode and prefill what there is, as long as nothing else is to be done."""
+
+        def given_up() -> bool:
+            follows = self._follows
+            return self._jobs.urgent.is_set() or (follows is not None and follows[1].is_set())
+
+        options = GenerateOptions(max_tokens=0, before_sound=before_sound)
+        for event in session.generate(options, Waiting(threading.Event(), given_up)):
+            follows = self._follows
+            if isinstance(event, Progress) and follows is not None:
+                self._tell(Working(follows[0], event))
+            if isinstance(event, Finished):
+                self._late = event.reason == "cancelled"
+                if pictures and not self._late:
+                    self._tell(Prepared(pictures))
 
     def _give_up_ahead(self, session: EngineProcess) -> None:
         ahead = self._ahead
@@ -323,15 +382,13 @@ class Brain:
             if question.mode.name != "chat" and question.sounds:
                 self._tell(self._written(turn, question, cancel))
                 return
-            if ahead is not None and parts[: len(ahead.parts)] != ahead.parts:
-                self._give_up_ahead(session)
-                ahead = None
-            self._ahead = None
             if ahead is not None:
-                session.append(*prompt.end_user(*parts[len(ahead.parts) :]), *prompt.assistant())
+                rest = ahead.rest(session, parts)
+                session.append(*prompt.end_user(*rest), *prompt.assistant())
             else:
                 before = prompt.end() if answered else []
                 session.append(*before, *prompt.user(*parts), *prompt.assistant())
+            self._ahead = None
             self._answered = True
             self._replied = (turn, session.mark() - len(prompt.assistant()))
             kit = replace(self._kit, policy=replace(self._kit.policy, retell=self._retells))
@@ -342,6 +399,7 @@ class Brain:
             self._ahead, self._answered = None, answered
         finally:
             self._cancels.pop(turn, None)
+            self._follows = None if self._follows and self._follows[0] == turn else self._follows
 
     def _heard(self, turn: int, text: str) -> None:
         """Have the conversation hold what was heard, unless tools were called or it went on since."""
@@ -400,10 +458,12 @@ class Brain:
         if said:
             self._tell(Limited(turn, said))
 
-    def _understand(self, turn: int, sound: Sound, final: bool) -> None:
+    def _understand(self, turn: int, pieces: list[Sound], said: list[str], final: bool) -> None:
+        """Write down the first of the pieces; the others when what is urgent is done."""
         session = self._session
         if session is None or (not final and self._jobs.any.is_set()):
             return
+        sound, *others = pieces
         clip = Clip(sound.samples, sound.rate)
         cancel = self._jobs.none if final else self._jobs.any
         here = session.mark()
@@ -420,8 +480,11 @@ class Brain:
             if final:
                 self._tell(Failed(turn, worded(error)))
             return
-        if final or not cancel.is_set():
-            self._tell(Understood(turn, "".join(parts).strip(), final))
+        said = [*said, "".join(parts).strip()]
+        if others:
+            self._jobs.put(lambda: self._understand(turn, others, said, final), patient=True)
+        elif final or not cancel.is_set():
+            self._tell(Understood(turn, " ".join(filter(None, said)), final))
 
     def _catch_up(self, session: EngineProcess) -> None:
         """Prefill what there is, so that the next question has only itself to compute."""

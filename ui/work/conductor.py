@@ -15,7 +15,8 @@ from typing import Final
 from PySide6.QtCore import QObject, Signal
 
 from assistant import turn
-from assistant.media.sound import Sound
+from assistant.engine.windows import WINDOW_SAMPLES
+from assistant.media.sound import RATE, Sound
 from assistant.modes import CHAT, Mode
 from assistant.settings import Settings
 from assistant.timing import Times
@@ -27,7 +28,7 @@ from assistant.voice.ear import Ear
 from assistant.voice.echo import Echo
 from assistant.voice.endpoint import trimmed
 from assistant.voice.microphone import BlockSource, Microphone
-from models.errors import AsideError, DeviceError
+from models.errors import AsideError, ContextError, DeviceError
 from ui.gate import Gate
 from ui.work import brain
 from ui.work.brain import Brain, BrainEvent
@@ -106,6 +107,7 @@ class Conductor(QObject):
         self._dictations: dict[int, float] = {}  # turns, and how many seconds were said in them
         self._translations: dict[int, list[brain.Translated]] = {}  # of dictations
         self._unspoken: set[str] = set()  # languages of which it was said that there is no voice
+        self._most: dict[int, int] = {}  # samples that a recording may have, where the model can't hear more
         self._spoken: dict[int, Sound] = {}  # questions whose words are not known for sure
 
     @property
@@ -206,6 +208,7 @@ class Conductor(QObject):
                     recording.finish() if keep else recording.drop()
                 if not keep:
                     self._recordings.pop(number, None)
+                    self.brain.drop(number)
             case turn.Answer(number, question, aloud):
                 self._answer(number, question, aloud)
             case turn.Perform(number, what):
@@ -272,13 +275,15 @@ class Conductor(QObject):
         patience = _LONG_SILENCE if self._state.hands_free else _SILENCE
         recording = self._recordings[number] = Recording(patience)
         gate, source = self._gate, self.ear.listen()
+        self.brain.listen(number)
 
         def listen() -> Sound:
             with source:
                 return recording.listen(
                     source,
                     lambda dbfs: gate.post(lambda: self._heard_level(number, dbfs)),
-                    lambda draft: self.brain.understand(number, draft, final=False),
+                    lambda draft, later: self.brain.understand(number, draft, final=False, later=later),
+                    lambda window: self.brain.hear(number, window),
                 )
 
         gate.run(listen, partial(self._heard, number), partial(self._not_heard, number))
@@ -300,11 +305,14 @@ class Conductor(QObject):
         self._recordings.pop(number, None)
         self._note(number, "ended")
         if sound.is_silent:
+            self.brain.drop(number)
             if number == self._state.turn and not self._state.hands_free:
                 self.problem.emit(_NOTHING)
             self._step(turn.HeardNothing(number))
         else:
-            said = Sound(trimmed(sound.samples), sound.rate)
+            most = self._most.pop(number, None)
+            long = sound.samples.size > WINDOW_SAMPLES  # its beginning is with the model already
+            said = Sound(trimmed(sound.samples[:most], beginning=not long), sound.rate)
             self._step(turn.Heard(number, replace(self.companions(), sounds=(said,))))
 
     def _interrupted(self) -> None:
@@ -318,8 +326,23 @@ class Conductor(QObject):
         self._told = error
         self.problem.emit(error)
 
+    def _enough(self, number: int, samples: int) -> None:
+        """The model can't hear more: what was said until here is the question."""
+        recording = self._recordings.get(number)
+        if recording is not None and number not in self._most:
+            self._most[number] = samples
+            recording.finish()
+            minutes = f"{samples / RATE / 60:.0f}"
+            self.problem.emit(
+                ContextError(
+                    f"The model has no room for more than {minutes} min of speech, so these are answered.",
+                    "To have more written down, choose that before you speak.",
+                )
+            )
+
     def _not_heard(self, number: int, error: AsideError) -> None:
         self._recordings.pop(number, None)
+        self.brain.drop(number)
         if number == self._state.turn and error is not self._told:
             self.problem.emit(error)
         self._step(turn.HeardNothing(number))
@@ -354,6 +377,9 @@ class Conductor(QObject):
                 if isinstance(event, brain.Loaded):
                     self._gate.run(self.mouth.prepare)  # the first answer needn't wait for voice and speaker
                 self.told.emit(event)
+                return
+            case brain.Enough(number, samples):
+                self._enough(number, samples)
                 return
             case brain.Understood(number, text, final):
                 if number in self._dictations:

@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from assistant.engine.protocol import Clip
+from assistant.engine.windows import Windows
 from assistant.media.sound import RATE, Sound
 from assistant.voice.activity import VoiceActivity
 from assistant.voice.endpoint import BLOCK, Endpointer, Endpointing, Heard, level
@@ -18,6 +20,7 @@ from models.errors import DeviceError
 
 _PRE_ROLL: Final = round(0.5 / BLOCK)  # blocks kept from before the onset: first sounds are soft
 _DRAFT: Final = round(1.0 / BLOCK)  # blocks between two drafts of the transcript
+_DRAFTED: Final = round(30.0 / BLOCK)  # blocks at most that a draft is made of
 _SHOW: Final = 2  # blocks between two levels: 25 a second
 
 Samples = NDArray[np.float32]
@@ -57,16 +60,19 @@ class Recording:
         self,
         source: BlockSource,
         on_level: Callable[[float], None],
-        on_draft: Callable[[Sound], None],
+        on_draft: Callable[[Sound, bool], None],
+        on_window: Callable[[Clip], None] = lambda _: None,
     ) -> Sound:
         """Until silence, `finish` or `drop`; empty if nobody spoke.
 
-        ``on_level`` gets dBFS, ``on_draft`` what was said so far. Raises DeviceError; Cancelled when dropped.
-        If the device is lost in the middle, what was heard is kept.
+        ``on_level`` gets dBFS; ``on_draft`` what was said so far, or its end and True if it is long;
+        ``on_window`` each window of a long recording as soon as it is full. Raises DeviceError; Cancelled
+        when dropped. If the device is lost in the middle, what was heard is kept.
         """
         endpointer, activity = Endpointer(self._endpointing), VoiceActivity()
         before: deque[Samples] = deque(maxlen=_PRE_ROLL)
         kept: list[Samples] = []
+        windows = Windows()
         try:
             for count, block in enumerate(source.blocks(self._drop)):
                 if count % _SHOW == 0:
@@ -75,16 +81,19 @@ class Recording:
                 if heard is Heard.NOTHING and not self.held.is_set():
                     break
                 if endpointer.speaking or kept:
-                    kept += before
+                    new = [*before, block]
                     before.clear()
-                    kept.append(block)
+                    kept += new
+                    for clip in windows.push(np.concatenate(new)):
+                        on_window(clip)
                     if endpointer.speaking and len(kept) % _DRAFT == 0:
-                        on_draft(_joined(kept))
+                        on_draft(_joined(kept[-_DRAFTED:]), len(kept) > _DRAFTED)
                 else:
                     before.append(block)
                 if heard is Heard.WAITING and kept and not self.held.is_set():
                     before.extend(kept)  # it was only a click
                     kept.clear()
+                    windows = Windows()
                 if self._finish.is_set() or (heard is Heard.FINISHED and not self.held.is_set()):
                     break
         except DeviceError:

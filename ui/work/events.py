@@ -143,8 +143,17 @@ class Prepared:
     pictures: int
 
 
+@dataclass(frozen=True)
+class Enough:
+    """The model can't hear more of the recording of this turn than its first ``samples``, at 16 kHz."""
+
+    turn: int
+    samples: int
+
+
 BrainEvent = (
     Prepared
+    | Enough
     | Limited
     | Loading
     | Loaded

@@ -1,4 +1,4 @@
-"""What a thread is to do, one after another; drafts are what everything else goes before."""
+"""What a thread is to do, one after another; what is done ahead of time gives way to what is urgent."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Jobs:
         self.any = Waiting(self._ended, lambda: not self._queue.empty())
         """Set while something waits."""
         self.urgent = Waiting(self._ended, lambda: self._urgent > 0)
-        """Set while something waits that is no draft."""
+        """Set while something waits that is not patient."""
 
-    def put(self, job: Job, draft: bool = False) -> None:
-        """Add a job."""
+    def put(self, job: Job, patient: bool = False) -> None:
+        """Add a job; a ``patient`` one lets what is done ahead of it come to its end."""
         with self._lock:
-            self._urgent += not draft
-        self._queue.put((job, draft))
+            self._urgent += not patient
+        self._queue.put((job, patient))
 
     def end(self) -> None:
         """Let nothing be done any more."""
@@ -39,8 +39,8 @@ class Jobs:
     def get(self) -> Job | None:
         """Wait for the next one; None at the end."""
         while True:
-            job, draft = self._queue.get()
-            if not draft:
+            job, patient = self._queue.get()
+            if not patient:
                 with self._lock:
                     self._urgent -= 1
             if job is None or not self._ended.is_set():
