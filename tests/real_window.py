@@ -59,6 +59,37 @@ def wait_until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
     assert condition(), "it did not happen in time"
 
 
+class Gaps:
+    """How long this thread computed without a look at the event queue, in s; other programs don't count."""
+
+    def __init__(self) -> None:
+        self._seconds: list[float] = []
+        self._last = time.thread_time()
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._tick)
+        self._timer.start(0)
+
+    def taken(self) -> list[float]:
+        """All of them, the longest last; a new list begins."""
+        found, self._seconds = sorted(self._seconds), []
+        return found
+
+    def close(self) -> None:
+        """No more."""
+        self._timer.stop()
+
+    def _tick(self) -> None:
+        now = time.thread_time()
+        self._seconds.append(now - self._last)
+        self._last = now
+
+
+def open_first(one: app.Desktop) -> None:
+    """Click the first conversation of the list, when there is one."""
+    wait_until(lambda: one.window.side.list.count() > 0)
+    one.window.side.list.itemClicked.emit(one.window.side.list.item(0))
+
+
 @contextmanager
 def desktop(
     qt: QApplication, folder: Path, settings: Settings = LIGHT, file: SettingsFile | None = None

@@ -65,7 +65,7 @@ def test_json_is_complete_after_a_stop(endless: Aside) -> None:
     with endless.start(*words, start_new_session=True) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("Heard: ")  # now it answers
-        time.sleep(0.5)
+        time.sleep(0.5)  # some of it is written, which JSON shows only at the end
         code, out, err, _ = interrupt(process)
     assert code == 130, err
     assert "Traceback" not in err

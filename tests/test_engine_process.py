@@ -320,7 +320,7 @@ def test_the_child_dies_with_its_parent(small_model: Path, state: str) -> None:
         from assistant.engine.process import EngineProcess
         engine = EngineProcess(Path(sys.argv[1]))
         print(engine.pid, flush=True)
-        time.sleep(100)
+        time.sleep(100)  # until it is killed
     """
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(program), str(small_model)], stdout=subprocess.PIPE, text=True

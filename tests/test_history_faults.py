@@ -84,7 +84,7 @@ def test_no_kill_loses_an_acknowledged_turn(tmp_path: Path) -> None:
         ) as child:
             assert child.stdout is not None
             first = child.stdout.readline()
-            time.sleep(chance.random() * 0.15)
+            time.sleep(chance.random() * 0.15)  # killed at any moment
             child.send_signal(signal.SIGKILL)
             lines = [first, *child.stdout.read().splitlines(keepends=True)]
         for line in lines:
@@ -141,7 +141,7 @@ def test_no_kill_loses_what_a_tool_did(tmp_path: Path) -> None:
         ) as child:
             while acted.stat().st_size == before:
                 time.sleep(0.001)
-            time.sleep(chance.random() * 0.05)
+            time.sleep(chance.random() * 0.05)  # killed at any moment
             child.kill()
         with History(folder) as history:
             turns = {turn.id: turn for turn in history.turns(1)}

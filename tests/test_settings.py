@@ -268,7 +268,7 @@ def test_a_killed_process_leaves_the_old_or_the_new_settings(file: SettingsFile)
         ) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-            time.sleep(0.003 * attempt)
+            time.sleep(0.003 * attempt)  # killed at another moment each time
             process.send_signal(signal.SIGKILL)
             lines = process.stdout.read().split()
         told = int(lines[-1]) if lines else told

@@ -273,7 +273,7 @@ def test_a_killed_process_loses_nothing_it_told(schedule: Schedule) -> None:
         ) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-            time.sleep(0.004 * attempt)
+            time.sleep(0.004 * attempt)  # killed at another moment each time
             process.kill()
             told = process.stdout.read().split()
         acknowledged += told

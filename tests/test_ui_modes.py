@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
-from real_window import LIGHT, desktop, load_nano, wait_until
+from real_window import LIGHT, desktop, load_nano, open_first, wait_until
 from virtual_audio import VirtualAudio, espeak, similarity
 
 from assistant.history.records import NewMedia, NewTurn
@@ -148,8 +148,7 @@ def test_captions_grow_while_somebody_speaks_and_are_kept(
         assert all(0.3 < piece.seconds < 6 and not piece.is_silent for piece in pieces)
         assert pieces[0].seconds < pieces[1].seconds
     with desktop(qt, tmp_path) as one:  # after a restart
-        wait_until(lambda: one.window.side.list.count() == 1)
-        one.window.side.list.itemClicked.emit(one.window.side.list.item(0))
+        open_first(one)
         wait_until(lambda: one.window.transcript.sheet.chips_of(-1) == [0])
         assert conversation.mode == "transcribe"
         assert asked.text == "Transcribe"
@@ -176,8 +175,7 @@ def test_a_dictation_that_is_asked_again_is_written_down_again(
         dictated(history, said, keep=True)
     with desktop(qt, tmp_path) as one:
         load_nano(one)
-        wait_until(lambda: one.window.side.list.count() == 1)
-        one.window.side.list.itemClicked.emit(one.window.side.list.item(0))
+        open_first(one)
         wait_until(lambda: one.window.transcript.sheet.chips_of(-1) == [0])
         told: list[brain.BrainEvent] = []
         one.conductor.told.connect(told.append)
@@ -208,8 +206,7 @@ def test_a_dictation_without_its_sound_cannot_be_asked_again(
     with History(tmp_path / "history") as history:
         dictated(history, said, keep=False)
     with desktop(qt, tmp_path) as one:
-        wait_until(lambda: one.window.side.list.count() == 1)
-        one.window.side.list.itemClicked.emit(one.window.side.list.item(0))
+        open_first(one)
         wait_until(lambda: "as it was" in one.window.transcript.toPlainText())
         one.window.talk.do(Act.AGAIN, Message(-1, True))
         wait_until(one.window.banner.isVisible)

@@ -183,7 +183,7 @@ def test_the_speaker_is_silent_within_100_ms_of_stop(audio_server: VirtualAudio)
         tone = (0.5 * np.sin(np.arange(22050 * 5) / 5)).astype(np.float32)
         with Speaker() as speaker:
             speaker.play(Sound(tone, 22050))
-            time.sleep(1.0)
+            time.sleep(1.0)  # of the tone
             start = time.monotonic()
             speaker.stop()
             assert not speaker.playing
@@ -244,7 +244,7 @@ def test_a_reply_is_spoken_while_it_is_written(audio_server: VirtualAudio) -> No
                 start = time.monotonic()
                 for word in "The circle is red. The square, I think, is blue.".split(" "):
                     narrator.push(word + " ")
-                    time.sleep(0.1)
+                    time.sleep(0.1)  # as a model writes
                 written = time.monotonic()
                 narrator.finish()
                 print(narrator.first_sound < written, time.monotonic() - written > 0.5)
@@ -272,7 +272,7 @@ def test_what_was_heard_of_an_interrupted_reply_is_known(audio_server: VirtualAu
                     time.sleep(0.01)
                 narrator.stop()
                 print(narrator.heard)
-                time.sleep(0.1)
+                time.sleep(0.1)  # in which nothing more is heard
                 print(narrator.heard)
             with Voice() as voice, Speaker() as speaker, Narrator(voice, speaker) as narrator:
                 narrator.push("All of it. ")

@@ -43,7 +43,7 @@ def test_what_was_said_before_the_key_was_pressed_is_heard(
                     print("open", flush=True)
                 if level(block) > -45:
                     break
-            time.sleep(0.3)
+            time.sleep(0.3)  # so much was said before the key is pressed
             pressed = time.monotonic()
             with ear.listen() as source:
                 next(source.blocks())
@@ -133,8 +133,7 @@ def test_the_pre_roll_is_what_was_said_last_and_is_forgotten_when_switched_off(t
             assert not np.isclose(next(third.blocks()).max(), kept[0], atol=1e-3)
         ear.set("", preroll=False)
         closed = opened[-1]
-        while not closed._closed.is_set():
-            time.sleep(0.01)
+        assert closed._closed.wait(10)
         number = len(opened)
         with ear.listen() as fourth:
             assert np.isclose(next(fourth.blocks()).max(), 0.1, atol=1e-3), "not from its beginning"
@@ -229,7 +228,7 @@ def test_with_a_loudspeaker_only_the_person_interrupts(audio_server: VirtualAudi
             speaker.play(spoken)
             false = interrupted.wait(spoken.seconds + 0.5)
             speaker.play(spoken)
-            time.sleep(1.0)
+            time.sleep(1.0)  # of the answer, before somebody speaks over it
             print(false, flush=True)
             assert interrupted.wait(8)
             assert not speaker.playing

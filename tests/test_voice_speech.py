@@ -128,7 +128,7 @@ def test_a_narrator_does_not_wait_for_a_slow_disk(tmp_path: Path) -> None:
 
         def play(self, sound: Sound) -> None:
             self.writing.set()
-            time.sleep(1.5)
+            time.sleep(1.5)  # the disk is busy
             super().play(sound)
 
     with Voice() as voice, SlowFile(tmp_path / "a.wav") as sink:

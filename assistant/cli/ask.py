@@ -257,20 +257,9 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="SOURCE",
         help="the camera: its number, a video file or a stream's address (default: that of the settings)",
     )
-    closer.add_argument(
-        "--frames",
-        type=options.number(1, 16, whole=True),
-        default=1,
-        metavar="N",
-        help="pictures of the camera (default: 1)",
-    )
-    closer.add_argument(
-        "--over",
-        type=options.number(0, 60),
-        default=2.0,
-        metavar="S",
-        help="seconds from the first to the last of them (default: 2)",
-    )
+    number = options.add_number
+    number(closer, "--frames", (1, 16), 1, "pictures of the camera (default: 1)")
+    number(closer, "--over", (0.0, 60.0), 2.0, "seconds from the first to the last of them (default: 2)")
     closer.add_argument(
         "--pages",
         default="",
@@ -281,34 +270,11 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
     speaking.add_say(answer, "it")
     answer.add_argument("--transcript", action="store_true", help="show what was understood of recordings")
     options.add_json(answer)
-    answer.add_argument(
-        "--max-tokens",
-        type=options.number(1, 131072, whole=True),
-        default=512,
-        metavar="N",
-        help="its length (default: 512)",
-    )
-    answer.add_argument(
-        "--temperature",
-        type=options.number(0, 10),
-        default=0.0,
-        metavar="T",
-        help="0 is always the likeliest",
-    )
-    answer.add_argument(
-        "--top-p",
-        type=options.number(1e-6, 1),
-        default=1.0,
-        metavar="P",
-        help="sample among the likeliest words that together have this probability",
-    )
-    answer.add_argument(
-        "--seed",
-        type=options.number(0, 2**32 - 1, whole=True),
-        default=0,
-        metavar="N",
-        help="of the sampling",
-    )
+    number(answer, "--max-tokens", (1, 131072), 512, "its length (default: 512)")
+    number(answer, "--temperature", (0.0, 10.0), 0.0, "0 is always the likeliest")
+    likely = "sample among the likeliest words that together have this probability"
+    number(answer, "--top-p", (1e-6, 1.0), 1.0, likely)
+    number(answer, "--seed", (0, 2**32 - 1), 0, "of the sampling")
     talk = parser.add_argument_group("the conversation")
     talk.add_argument("--interactive", action="store_true", help="several turns, from standard input")
     talk.add_argument("--system", metavar="TEXT", default=SYSTEM_PROMPT, help="instead of the system prompt")

@@ -38,14 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=options.number(1, 1024, whole=True), metavar="N", help="default: one a core"
     )
-    parser.add_argument(
-        "--block-size",
-        type=int,
-        choices=(16, 32, 64, 128),
-        default=32,
-        metavar="N",
-        help="of the package's int4 weights, as in `aside models build` (default: 32)",
-    )
+    options.add_block_size(parser, "of the package's int4 weights, as in `aside models build` (default: 32)")
     parser.add_argument(
         "--prefill", action="store_true", help="with the second graph that reads prompts in 8 bits"
     )

@@ -7,8 +7,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from assistant import packages
 from assistant.cli import options
@@ -33,33 +34,22 @@ def history(arguments: Sequence[str]) -> int:
     """Run the command; returns the exit code."""
     parser = options.parser("history", "List, search, export and delete the conversations kept.", _EXAMPLES)
     commands = parser.add_subparsers(dest="action", metavar="ACTION", title="actions", required=True)
-    _action(commands, "list", "the conversations, the last used first", _list, _limit, options.add_json)
-    _action(commands, "show", "one conversation", _show, _one, options.add_json)
-    _action(commands, "search", "where all of some words occur", _search, _words, _limit, options.add_json)
-    _action(commands, "rename", "give a conversation another title", _rename, _one, _title)
-    _action(commands, "delete", "remove conversations for good", _delete, _several, _yes)
-    _action(commands, "export", "write Markdown, JSON and media to a folder or .zip", _export, _out)
-    _action(commands, "wipe", "remove everything for good", _wipe, _yes)
-    _action(commands, "salvage", "save what can be read of a damaged history", _salvage, _target)
+    action = partial(options.add_action, commands)
+    listed = (_limit, options.add_json, _anywhere)
+    action("list", "the conversations, the last used first", _list, *listed)
+    action("show", "one conversation", _show, _one, options.add_json, _anywhere)
+    action("search", "where all of some words occur", _search, _words, *listed)
+    action("rename", "give a conversation another title", _rename, _one, _title, _anywhere)
+    action("delete", "remove conversations for good", _delete, _several, _yes, _anywhere)
+    action("export", "write Markdown, JSON and media to a folder or .zip", _export, _out, _anywhere)
+    action("wipe", "remove everything for good", _wipe, _yes, _anywhere)
+    action("salvage", "save what can be read of a damaged history", _salvage, _target, _anywhere)
     given = parser.parse_args(list(arguments))
     run: Callable[[argparse.Namespace], int] = given.run
     return run(given)
 
 
-def _action(
-    commands: Any,
-    name: str,
-    help_text: str,
-    run: Callable[[argparse.Namespace], int],
-    *more: Callable[[argparse.ArgumentParser], None],
-) -> None:
-    sentence = f"{help_text[:1].upper()}{help_text[1:]}."
-    parser = commands.add_parser(
-        name, help=help_text, description=sentence, formatter_class=options.Formatter
-    )
-    parser.set_defaults(run=run)
-    for add in more:
-        add(parser)
+def _anywhere(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", metavar="FOLDER", type=Path, help="another history than your own")
 
 

@@ -100,6 +100,40 @@ def add_json(options: Options) -> None:
     options.add_argument("--json", action="store_true", help="print one JSON object at the end instead")
 
 
+def add_action(
+    commands: Any,
+    name: str,
+    help_text: str,
+    run: Callable[[argparse.Namespace], int],
+    *more: Callable[[argparse.ArgumentParser], None],
+) -> None:
+    """One action of a command, with what ``more`` adds to it; it sets ``run``."""
+    sentence = f"{help_text[:1].upper()}{help_text[1:]}."
+    made = commands.add_parser(name, help=help_text, description=sentence, formatter_class=Formatter)
+    made.set_defaults(run=run)
+    for add in more:
+        add(made)
+
+
+def add_number(
+    options: Options,
+    name: str,
+    limits: tuple[float, float],
+    default: float,
+    help_text: str,
+) -> None:
+    """A number within limits; whole if these are whole."""
+    kind = number(*limits, whole=all(isinstance(one, int) for one in limits))
+    options.add_argument(name, type=kind, default=default, metavar="N", help=help_text)
+
+
+def add_block_size(options: Options, help_text: str) -> None:
+    """--block-size of a package's weights."""
+    options.add_argument(
+        "--block-size", type=int, choices=(16, 32, 64, 128), default=32, metavar="N", help=help_text
+    )
+
+
 def number(lowest: float, highest: float, whole: bool = False) -> Callable[[str], float]:
     """A type for argparse: a number in a range; NaN is none."""
 

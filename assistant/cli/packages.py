@@ -7,6 +7,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,29 +33,14 @@ def models(arguments: Sequence[str]) -> int:
     """Run the command; returns the exit code."""
     parser = options.parser("models", "List, describe, build and check model packages.", _EXAMPLES)
     commands = parser.add_subparsers(dest="action", metavar="ACTION", title="actions", required=True)
-    _action(commands, "list", "the packages that have a name", _list, options.add_json)
-    _action(commands, "info", "what is known about a package", _info, _name, options.add_json)
-    _action(commands, "build", "make a package from a checkpoint", _build, _build_options)
-    _action(commands, "check", "whether a package is complete, safe and works", _check, _check_options)
+    action = partial(options.add_action, commands)
+    action("list", "the packages that have a name", _list, options.add_json)
+    action("info", "what is known about a package", _info, _name, options.add_json)
+    action("build", "make a package from a checkpoint", _build, _build_options)
+    action("check", "whether a package is complete, safe and works", _check, _check_options)
     given = parser.parse_args(list(arguments))
     run: Callable[[argparse.Namespace], int] = given.run
     return run(given)
-
-
-def _action(
-    commands: Any,
-    name: str,
-    help_text: str,
-    run: Callable[[argparse.Namespace], int],
-    *more: Callable[[argparse.ArgumentParser], None],
-) -> None:
-    sentence = f"{help_text[:1].upper()}{help_text[1:]}."
-    parser = commands.add_parser(
-        name, help=help_text, description=sentence, formatter_class=options.Formatter
-    )
-    parser.set_defaults(run=run)
-    for add in more:
-        add(parser)
 
 
 def _name(parser: argparse.ArgumentParser) -> None:
@@ -125,14 +111,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", choices=("fp32", "fp16", "int8", "int4"), default="int4", help="(default: int4)"
     )
-    parser.add_argument(
-        "--block-size",
-        type=int,
-        choices=(16, 32, 64, 128),
-        default=32,
-        metavar="N",
-        help="weights that share a scale: 16 to 128 (default: 32; 128 is faster)",
-    )
+    options.add_block_size(parser, "weights that share a scale: 16 to 128 (default: 32; 128 is faster)")
     parser.add_argument(
         "--prefill",
         action="store_true",
@@ -230,12 +209,8 @@ def _check_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report", action="store_true", help="ask the model new questions and print its figures"
     )
-    parser.add_argument(
-        "--size",
-        type=options.number(8, 10000, whole=True),
-        default=100,
-        metavar="N",
-        help="questions of each kind in the report (default: 100)",
+    options.add_number(
+        parser, "--size", (8, 10000), 100, "questions of each kind in the report (default: 100)"
     )
     options.add_json(parser)
 
