@@ -132,6 +132,8 @@ def test_what_is_found_is_shown_where_it_stands(qt: QApplication, screen: Virtua
         where = transcript.place(Message(-78, True))
         assert where is not None
         assert -50 < where.top() < transcript.viewport().height(), "what comes ahead pushed it away"
+        side.search.clear()
+        wait_until(lambda: not transcript.textCursor().hasSelection() and not transcript.extraSelections())
 
 
 def test_a_conversation_too_long_for_the_model_goes_on(qt: QApplication, long: Path) -> None:

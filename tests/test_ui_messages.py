@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QTextFormat
+from PySide6.QtGui import QImage, QTextFormat
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu, QWidget
 from real_window import desktop, load_nano, wait_until
 from test_ui_window import ask, idle
@@ -259,6 +260,33 @@ def test_exchanges_are_put_ahead_and_cut_off() -> None:
     view.append_answer("more")
     wait_until(lambda: view.toPlainText().endswith("note\nmore"))
     assert view.sheet.message(view.document().lastBlock()) == Message(-4, True)
+    view.deleteLater()
+
+
+def test_a_box_follows_its_words(qt: QApplication) -> None:
+    """What is on the screen is what would be painted now, also where only some lines changed."""
+    view = Transcript()
+    view.resize(700, 400)
+    view.show()
+    view.add_question(1, "…")
+    view.set_thumbs(1, [7.0])
+
+    def shown() -> QImage:
+        return view.screen().grabWindow(view.winId()).toImage()
+
+    def settled() -> QImage:
+        before = shown()
+        wait_until(lambda: qt.processEvents() or shown() == before)
+        return before
+
+    for words in ("a question that is longer than what was heard in the end", "what was heard", "it"):
+        view.set_question(1, words)
+        QTest.qWait(100)  # it has been painted; nothing tells when
+        first = settled()
+        view.viewport().update()
+        QTest.qWait(100)
+        assert settled() == first, words
+    view.close()
     view.deleteLater()
 
 

@@ -38,8 +38,12 @@ class Finder:
 
     def end(self) -> None:
         """No more marks."""
-        self._words = ""
-        self._view.setExtraSelections([])
+        if self._words:
+            self._words = ""
+            self._view.setExtraSelections([])
+            cursor = self._view.textCursor()
+            cursor.clearSelection()
+            self._view.setTextCursor(cursor)
 
     def _go_from(self, position: int, step: int) -> bool:
         document = self._view.document()

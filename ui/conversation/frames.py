@@ -24,6 +24,7 @@ class Frames:
             self._wide.clear()
         else:
             self._wide.pop(turn, None)
+        self._view.viewport().update()  # Qt paints its lines anew, but a box is wider than they are
 
     def of(self, message: Message, column: float) -> QRectF | None:
         """The place of a message, in a column that is so wide; None if it is not there."""

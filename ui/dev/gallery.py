@@ -16,7 +16,8 @@ from PySide6.QtWidgets import QApplication, QWidget
 from assistant.media import picture
 from assistant.settings import Interface, Settings
 from assistant.turn import Phase, State
-from models.errors import DeviceError, EngineError
+from assistant.voice.audio_devices import lost
+from models.errors import EngineError
 from ui.app import Desktop
 from ui.conversation.message_bar import Act
 from ui.conversation.sheet import Message
@@ -80,9 +81,7 @@ class _Photographer:
         self._camera(picture_file)
         self._documents(picture_file)
         self._screen()
-        window.show_problem(
-            DeviceError("The microphone USB Audio stopped working.", "Plug it in, and see `aside doctor`.")
-        )
+        window.show_problem(lost("microphone", "USB Audio"))
         window.resize(640, 560)
         self._shoot(window, "narrow-problem")
         self._pill()

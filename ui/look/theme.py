@@ -120,10 +120,10 @@ def style_sheet(theme: Theme, letters: Type) -> str:
 * {{ font-size: {px(0)}px; }}
 QMainWindow, QDialog, #conversation {{ background: {t.ground}; color: {t.text}; }}
 QLabel {{ background: transparent; color: {t.text}; }}
-QLabel[kind="title"] {{ font-size: {px(1)}px; font-weight: 600; }}
-QLabel[kind="hero"] {{ font-size: {px(3)}px; font-weight: 600; }}
-QLabel[kind="heading"] {{ font-size: {px(2)}px; font-weight: 600; }}
-QLabel[kind="section"] {{ font-weight: 600; }}
+QLabel[kind="title"] {{ font-size: {px(1)}px; font-weight: 700; }}
+QLabel[kind="hero"] {{ font-size: {px(3)}px; font-weight: 700; }}
+QLabel[kind="heading"] {{ font-size: {px(2)}px; font-weight: 700; }}
+QLabel[kind="section"] {{ font-weight: 700; }}
 QLabel[kind="faint"] {{ color: {t.faint}; }}
 QLabel[kind="small"] {{ color: {t.faint}; font-size: {px(-1)}px; }}
 QLabel[kind="code"] {{ font-family: monospace; font-size: {px(-1)}px; }}
@@ -155,7 +155,7 @@ QLineEdit:focus {{ border-color: {t.accent}; }}
 QListWidget {{ background: transparent; border: none; outline: none; color: {t.text}; }}
 QListWidget::item {{ border-radius: {GAP}px; padding: {GAP}px {ROOM}px; margin: 1px 0; color: {t.text}; }}
 QListWidget::item:hover {{ background: {t.hover}; }}
-QListWidget::item:selected {{ background: {t.tint}; color: {t.text}; font-weight: 600; }}
+QListWidget::item:selected {{ background: {t.tint}; color: {t.text}; font-weight: 700; }}
 QListWidget::item:selected:active {{ color: {t.accent}; }}
 QToolButton, QPushButton {{ background: transparent; color: {t.text}; border: 1px solid transparent;
     border-radius: {GAP}px; padding: {SMALL + 2}px; }}
@@ -198,6 +198,7 @@ QSlider::handle:horizontal:focus {{ border: 2px solid {t.text}; width: 12px; hei
 QToolButton::menu-indicator {{ image: none; }}
 QMenu {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.line}; padding: {SMALL}px; }}
 QMenu::item {{ padding: {SMALL + 2}px {WIDE}px; border-radius: {SMALL}px; }}
+QMenu::icon {{ padding-left: {GAP}px; }}
 QMenu::item:selected {{ background: {t.tint}; }}
 QMenu::item:disabled {{ color: {t.faint}; }}
 QMenu::separator {{ height: 1px; background: {t.line}; margin: {SMALL}px {GAP}px; }}

@@ -198,6 +198,7 @@ class Window(QMainWindow):
         self.side.begun.connect(self.begin)
         self.side.opened.connect(self.open)
         self.side.found.connect(self.talk.open)
+        self.side.search.textChanged.connect(self._search_changed)
         self.menu.deleted.connect(self._conversation_deleted)
         self.menu.renamed.connect(self._renamed)
         self.menu.said.connect(self.banner.say)
@@ -274,6 +275,10 @@ class Window(QMainWindow):
             self._toggle_side()
         self.side.search.setFocus()
         self.side.search.selectAll()
+
+    def _search_changed(self, words: str) -> None:
+        if not words:
+            self.transcript.finder.end()
 
     def _toggle_side(self) -> None:
         self.side.setVisible(not self.side.isVisible())

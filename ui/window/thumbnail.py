@@ -71,7 +71,8 @@ class Thumbnail(QFrame):
         pages.setStyleSheet(f"padding: 0 {theme.SMALL}px; color: {self._colours.accent};")
         pages.ensurePolished()
         wide = min(pages.sizeHint().width(), self.width() - left)
-        pages.setGeometry(left - theme.SMALL, SIDE - theme.LARGE, wide, theme.LARGE + theme.SMALL)
+        inset = (wide - pages.fontMetrics().horizontalAdvance(pages.text())) // 2  # to stand under the name
+        pages.setGeometry(left - inset, SIDE - theme.LARGE, wide, theme.LARGE + theme.SMALL)
         pages.clicked.connect(choose)
 
 
