@@ -226,10 +226,10 @@ def test_a_hotkey_is_taken_by_pressing_it(qt: QApplication, screen: VirtualScree
         talk, camera = page.fields["talk"], page.fields["camera"]
         focus(talk)
         screen.xdotool("key", "space")
-        wait_until(lambda: one.hotkeys is None)  # ours are given back meanwhile
+        wait_until(lambda: one.keys.grabbed is None)  # ours are given back meanwhile
         screen.xdotool("key", "ctrl+alt+k")
         wait_until(lambda: kept(file, "hotkeys.talk") == "Ctrl+Alt+K")
-        wait_until(lambda: one.hotkeys is not None and not one.hotkeys.taken)
+        wait_until(lambda: one.keys.grabbed is not None and not one.keys.grabbed.taken)
         wait_until(lambda: talk.text() == "Ctrl + Alt + K")
 
         focus(camera)

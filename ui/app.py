@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QApplication
 
 from assistant import packages
 from assistant.instance import Request
-from assistant.modes import Name
+from assistant.modes import CHAT, Name
 from assistant.settings import Loaded as LoadedSettings
 from assistant.settings import Model, Settings, SettingsFile
 from assistant.tools.kit import kit
@@ -33,7 +33,8 @@ from ui.look.form import Page
 from ui.look.theme import Theme, Type
 from ui.look.translation import Translation, retranslate
 from ui.outside import portal
-from ui.outside.hotkeys import Hotkeys, Pressed, Released, available
+from ui.outside.hotkeys import ESCAPE, Pressed, Released
+from ui.outside.keys import Keys
 from ui.outside.pill import Pill
 from ui.outside.screen import Screens
 from ui.outside.tray import Tray
@@ -85,7 +86,7 @@ class Desktop:
         self._data = data
         self.window = Window(self.gate, self.conductor, self.archive)
         self.pill, self.tray, self.screens = Pill(), Tray(), Screens(self.usage)
-        self.hotkeys: Hotkeys | portal.PortalHotkeys | None = None
+        self.keys = Keys(self.gate, self.pressed, self._complain)
         self._ending = threading.Event()
         self.preferences = Preferences(self._pages)
         self._first_start: FirstStart | None = None
@@ -245,49 +246,10 @@ class Desktop:
                 self.look()
 
     def grab_keys(self) -> None:
-        """The hotkeys of the settings, where programs may have any, in place of those of before."""
-        self.release_keys()
-        keys = self.settings.hotkeys
-        wanted = {"talk": keys.talk, "screen": keys.screen, "camera": keys.camera}
-        wanted |= {"transcribe": keys.transcribe, "translate": keys.translate}
-        if portal.needed():
-            self._bind_keys(wanted)
-            return
-        if not available():
-            return
-        try:
-            self.hotkeys = Hotkeys(wanted, lambda event: self.gate.post(partial(self.pressed, event)))
-        except AsideError as error:
-            self.window.show_problem(error)
-            return
-        self.window.composer.talk_key = "" if keys.talk in self.hotkeys.taken else keys.talk
-        if self.hotkeys.taken:
-            listed = ", ".join(self.hotkeys.taken)
-            self.window.show_problem(
-                DeviceError(f"Another program has the hotkey {listed}.", "Choose another in the settings.")
-            )
-
-    def _bind_keys(self, wanted: dict[str, str]) -> None:
-        """As the desktop allows it: it asks the person."""
-        texts = {
-            "talk": QCoreApplication.translate("Desktop", "Hold or tap to talk to Aside"),
-            "screen": QCoreApplication.translate("Desktop", "Ask about the screen"),
-            "camera": QCoreApplication.translate("Desktop", "Ask about the camera"),
-            "transcribe": QCoreApplication.translate("Desktop", "Write down what is said"),
-            "translate": QCoreApplication.translate("Desktop", "Translate what is said"),
-        }
-        self.hotkeys = portal.PortalHotkeys(
-            {name: (combination, texts[name]) for name, combination in wanted.items()},
-            lambda event: self.gate.post(partial(self.pressed, event)),
-            lambda error: self.gate.post(partial(self.window.show_problem, error)),
-        )
-
-    def release_keys(self) -> None:
-        """Give the hotkeys back."""
-        if self.hotkeys is not None:
-            self.hotkeys.close()
-            self.hotkeys = None
-            self.window.composer.talk_key = ""
+        """The hotkeys of the settings, where programs may have any."""
+        self.keys.grab(self.settings.hotkeys)
+        self._catch_escape()
+        self.window.composer.talk_key = self.keys.talk
 
     def pressed(self, event: Pressed | Released) -> None:
         """A hotkey."""
@@ -302,6 +264,15 @@ class Desktop:
                 self.capture()
             case Pressed("camera"):
                 self.look()
+            case Pressed(name) if name == ESCAPE:
+                self.conductor.stop()
+
+    def _catch_escape(self, *_: object) -> None:
+        """Esc stops a question or an answer that is spoken, while another program has the keyboard."""
+        state = self.conductor.state
+        asking = state.phase is Phase.LISTENING and not state.hands_free and self.conductor.mode is CHAT
+        ours = self._application.applicationState() is Qt.ApplicationState.ApplicationActive
+        self.keys.catch_escape((asking or state.voice) and not ours)
 
     def write_down(self, mode: Name) -> None:
         """Listen in another mode, until the same is wanted again."""
@@ -361,6 +332,8 @@ class Desktop:
         conductor, pill, tray = self.conductor, self.pill, self.tray
         conductor.changed.connect(pill.show_state)
         conductor.changed.connect(tray.show_state)
+        conductor.changed.connect(self._catch_escape)
+        self._application.applicationStateChanged.connect(self._catch_escape)
         conductor.changed.connect(pill.cards.show_state)
         conductor.level.connect(pill.level.push)
         conductor.understood.connect(lambda _, text: pill.show_question(text))
@@ -412,13 +385,8 @@ class Desktop:
         ]
 
     def _pause_keys(self, pause: bool) -> None:
-        """While a field of the settings waits for keys, ours don't act."""
-        if portal.needed():
-            return  # the desktop has them, and would ask again
-        if pause:
-            self.release_keys()
-        else:
-            self.grab_keys()
+        self.keys.pause(pause)
+        self.window.composer.talk_key = self.keys.talk
 
     def _translated(self) -> Translation:
         """The language of the settings, from here on."""
@@ -487,8 +455,9 @@ class Desktop:
         with ExitStack() as threads:  # the last one first
             for end in (self.gate.close, self.archive.close, self.conductor.close, self.bell.close):
                 threads.callback(end)
-            threads.callback(self.release_keys)
+            threads.callback(self.keys.release)
         self._application.styleHints().colorSchemeChanged.disconnect(self.apply_theme)
+        self._application.applicationStateChanged.disconnect(self._catch_escape)
         self._application.removeTranslator(self._translation)
         self._translation.deleteLater()
         self.tray.close()

@@ -2,7 +2,8 @@
 
 A grab counts for one exact state of Num Lock and Caps Lock, so each key is grabbed in the four there are. A
 key that is held repeats as pairs of release and press, but the server's map of keys says that it stays down:
-no waiting is needed to know a release. `Presses` makes one press of a storm of them. On Wayland no program
+no waiting is needed to know a release. `Presses` makes one press of a storm of them. Esc is taken from the
+other programs only while it would stop something (`catch_escape`). On Wayland no program
 may grab keys: there the desktop's own settings bind `aside listen`.
 """
 
@@ -21,6 +22,9 @@ from models.errors import DeviceError
 
 _AGAIN: Final = 0.25  # s after a release before the key counts again: nobody means to press faster
 _JOIN: Final = 2.0  # s
+_END, _CATCH, _LET = b"x", b"+", b"-"
+ESCAPE: Final = "escape"
+"""What Esc is called when it is pressed."""
 _NAMES: Final = {
     "Space": "space",
     "Enter": "Return",
@@ -110,15 +114,22 @@ class Hotkeys:
             if combination and not self._grab(name, combination)
         ]
         """The combinations that another program has, or that this keyboard lacks."""
+        self._catching = False
         self._wake, self._waker = os.pipe()
         self._thread = threading.Thread(target=self._run, name="hotkeys")
         self._thread.start()
+
+    def catch_escape(self, on: bool) -> None:
+        """Have Esc tell `ESCAPE` whatever window has the focus, or leave it to them; returns at once."""
+        if on != self._catching:
+            self._catching = on
+            os.write(self._waker, _CATCH if on else _LET)
 
     def close(self) -> None:
         """Give the keys back, also to a server that is gone."""
         from Xlib import error  # noqa: PLC0415 # only where there is an X server
 
-        os.write(self._waker, b"x")
+        os.write(self._waker, _END)
         self._thread.join(_JOIN)
         with contextlib.suppress(error.ConnectionClosedError, OSError):
             self._display.close()
@@ -139,12 +150,18 @@ class Hotkeys:
             root.grab_key(code, variant, True, X.GrabModeAsync, X.GrabModeAsync, onerror=refused)
         self._display.sync()
         if refused.get_error() is not None:
-            for variant in variants:
-                root.ungrab_key(code, variant, onerror=error.CatchError())
-            self._display.sync()
+            self._ungrab(code, modifiers)
             return False
         self._codes[code, modifiers] = name
         return True
+
+    def _ungrab(self, code: int, modifiers: int) -> None:
+        from Xlib import X, error  # noqa: PLC0415 # only where there is an X server
+
+        self._codes.pop((code, modifiers), None)
+        for extra in (0, X.LockMask, X.Mod2Mask, X.LockMask | X.Mod2Mask):
+            self._display.screen().root.ungrab_key(code, modifiers | extra, onerror=error.CatchError())
+        self._display.sync()
 
     def _code(self, combination: str) -> tuple[int, int]:
         """Key code and modifier mask; code 0 if the keyboard has no such key."""
@@ -180,7 +197,13 @@ class Hotkeys:
         while True:
             ready, _, _ = select.select([self._display.fileno(), self._wake], [], [])
             if self._wake in ready:
-                return
+                word = os.read(self._wake, 1)
+                if word == _END:
+                    return
+                if word == _CATCH:
+                    self._grab(ESCAPE, "Esc")
+                else:
+                    self._ungrab(*self._code("Esc"))
             while self._display.pending_events():
                 event = self._display.next_event()
                 if event.type not in (X.KeyPress, X.KeyRelease):
