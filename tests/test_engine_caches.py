@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,6 @@ from assistant.engine.protocol import (
     Reply,
     Text,
 )
-from assistant.engine.runtime import Runner
 from assistant.engine.session import LocalSession
 from assistant.engine.timeline import Media
 
@@ -126,21 +124,27 @@ def test_two_caches_at_most_and_one_where_memory_is_scarce() -> None:
     assert sum(cache() is not None for cache in made) == 1
 
 
-def test_growing_the_cache_does_not_hold_it_twice(small_model: Path) -> None:
-    with LocalSession(small_model, ONE_THREAD) as session, Runner() as runner:
-        decoder = session._decoder
-        tracemalloc.start()
-        try:
-            decoder.step(np.zeros((4000, 128), np.float32), 0, False, runner)
-            old = session.package.kv_bytes(decoder.cache.capacity)
-            tracemalloc.reset_peak()
-            decoder.step(np.zeros((100, 128), np.float32), 0, False, runner)
-            peak = tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-        new = session.package.kv_bytes(decoder.cache.capacity)
-        assert new > 1.5 * old
-        assert peak < new + old / 2
+def test_the_cache_takes_memory_as_it_is_written_and_grows_without_holding_it_twice() -> None:
+    token = 2 * 8 * 8 * 64 * 4  # bytes: keys and values, layers, heads, head, float32
+    cache = KVCache(8, 8, 64, 16_384)
+    assert cache.capacity == 4_096
+    before = resident()
+    for array in cache._arrays:
+        array[:, :, :1000] = 1
+    cache.length = 1000
+    full = resident()
+    assert 0.9 * 1000 * token < full - before < 1.2 * 1000 * token
+    Path("/proc/self/clear_refs").write_text("5")  # the highest so far is forgotten, proc(5)
+    cache.reserve(4_097)
+    assert cache.capacity == 8_192
+    assert resident("VmHWM") - full < 0.3 * 1000 * token
+    assert all((array[:, :, :1000] == 1).all() for array in cache._arrays)
+
+
+def resident(which: str = "VmRSS") -> int:
+    """Bytes of this process in memory, or with VmHWM the most there were."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{which}:"))
 
 
 def test_long_factors_apply_to_the_whole_conversation(crossing: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections.abc import Callable, Hashable
 from typing import Final
 
@@ -9,15 +11,16 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-_FIRST: Final = 256  # tokens
+_FIRST: Final = 4_096
+"""Tokens that there is room for at once, as far as the short RoPE factors of the real model reach."""
 
 
 class KVCache:
     """One float32 buffer [1, heads, capacity, head] per layer for keys and one for values.
 
     GroupQueryAttention reads the past from and writes the present to the same buffer, so nothing is copied
-    from step to step. The buffers grow by doubling. Only the first ``length`` tokens count: forgetting is a
-    smaller ``length``.
+    from step to step. The buffers take memory as they are written to, and grow by doubling. Only the first
+    ``length`` tokens count: forgetting is a smaller ``length``.
     """
 
     def __init__(self, layers: int, heads: int, head: int, limit: int) -> None:
@@ -47,7 +50,7 @@ class KVCache:
         heads, head = self._shape
         # One after the other: if nobody else holds them, at most one old buffer stands beside a new one.
         for i in range(self._count):
-            new = np.zeros((1, heads, capacity, head), np.float32)
+            new = _zeros((1, heads, capacity, head))
             if i < len(self._arrays):
                 new[:, :, : self.length] = self._arrays[i][:, :, : self.length]
                 self._arrays[i], self._values[i] = new, ort.OrtValue.ortvalue_from_numpy(new)
@@ -60,6 +63,14 @@ class KVCache:
     def truncate(self, length: int) -> None:
         """Forget all tokens from ``length`` on."""
         self.length = min(self.length, length)
+
+
+def _zeros(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Zeros that take memory page by page: a huge page would hold a thousand tokens of a head at once."""
+    memory = mmap.mmap(-1, 4 * math.prod(shape))
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, np.float32).reshape(shape)
 
 
 class KVCaches:

@@ -50,7 +50,12 @@ def _rows(g: GraphWriter, ids: str, table: Stored, precision: Precision) -> str:
         packed = blocks.packed.reshape(table.shape[0], -1)[:, : table.shape[1] * precision.bits // 8]
         return g.node(
             "GatherBlockQuantized",
-            [g.weight(f"{TABLE}.packed", packed), ids, g.weight(f"{TABLE}.scales", blocks.scales)],
+            [
+                g.weight(f"{TABLE}.packed", packed),
+                ids,
+                g.weight(f"{TABLE}.scales", blocks.scales),
+                *([] if blocks.zeros is None else [g.weight(f"{TABLE}.zeros", blocks.zeros)]),
+            ],
             domain=MICROSOFT,
             bits=precision.bits,
             block_size=block_size,

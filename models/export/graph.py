@@ -244,9 +244,13 @@ class GraphWriter:
             blocks = in_blocks(matrix, precision.bits, block_size)
             packed = self.weight(f"{name}.packed", blocks.packed)
             scales = self.weight(f"{name}.scales", blocks.scales)
+            zeros = "" if blocks.zeros is None else self.weight(f"{name}.zeros", blocks.zeros)
+            inputs = [x, packed, scales, zeros, "", bias]
+            while not inputs[-1]:
+                inputs.pop()
             return self.node(
                 "MatMulNBits",
-                [x, packed, scales, "", "", bias] if bias else [x, packed, scales],
+                inputs,
                 domain=MICROSOFT,
                 K=columns,
                 N=rows,

@@ -8,10 +8,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from typing import Final, Self
 
 from assistant.bench.engine.plan import Contender
+from assistant.engine.child import environment
 from models.errors import EngineError
 
 _END: Final = 5.0  # seconds that a process has to end in
@@ -25,8 +25,6 @@ class Peer:
 
     def __init__(self, contender: Contender, threads: int) -> None:
         """Start the process; nothing is loaded yet. Raises EngineError."""
-        root = str(Path(__file__).resolve().parents[3])
-        known = os.environ.get("PYTHONPATH")
         self.contender = contender
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 # closed in close
         given = json.dumps(contender.summary() | {"threads": threads})
@@ -37,7 +35,7 @@ class Peer:
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 encoding="utf-8",
-                env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{known}" if known else root},
+                env=environment(),
                 start_new_session=True,
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
