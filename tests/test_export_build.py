@@ -266,14 +266,16 @@ def test_the_block_sizes_used_are_recorded(folders: dict[str, Path], tmp_path: P
         ]
         return words
 
-    assert recorded("four", PrecisionPlan.named("int4", 128)) == {
-        "text": "int4 block 128, down int8 block 128, head int8 block 128, "
-        "adapters int8 block 16 and 32 and 128",
+    assert recorded("four", PrecisionPlan.named("int4", 64)) == {
+        "text": "int4 block 16 and 32 and 64, down int8 block 128, head int8 block 128",
         "embedding": "int8 block 128",
         "vision": "dynamic8",
         "speech": "dynamic8",
     }
-    assert recorded("eight", PrecisionPlan.named("int8", 64))["text"] == "int8 block 16 and 32 and 64"
+    assert recorded("even", PrecisionPlan.named("int4", 128, down="int4"))["text"] == (
+        "int4 block 16 and 32 and 128, head int8 block 128"
+    )
+    assert recorded("eight", PrecisionPlan.named("int8"))["text"] == "int8 block 16 and 32"
 
 
 def test_unknown_plan() -> None:

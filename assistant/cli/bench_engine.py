@@ -38,10 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=options.number(1, 1024, whole=True), metavar="N", help="default: one a core"
     )
-    options.add_block_size(parser, "of the package's int4 weights, as in `aside models build` (default: 32)")
-    parser.add_argument(
-        "--prefill", action="store_true", help="with the second graph that reads prompts in 8 bits"
-    )
+    options.add_quantisation(parser)
     parser.add_argument(
         "--folder", type=Path, help="where what is measured is built and kept (default: the data folder)"
     )
@@ -69,7 +66,7 @@ def run(given: argparse.Namespace) -> int:
             given.folder or data_folder() / "bench",
             int(given.rounds or (5 if given.quick else 3)),
             int(given.threads or psutil.cpu_count(logical=False) or 1),
-            precision=PrecisionPlan.named("int4", given.block_size, prefill=given.prefill),
+            precision=PrecisionPlan.named("int4", given.block_size, down=given.down, prefill=given.prefill),
             best=given.best,
             progress=lambda stage, done, total: Status.show(
                 f"Building {stage}: {100 * done / total:.0f} %", rare=True

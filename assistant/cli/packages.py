@@ -111,12 +111,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", choices=("fp32", "fp16", "int8", "int4"), default="int4", help="(default: int4)"
     )
-    options.add_block_size(parser, "weights that share a scale: 16 to 128 (default: 32; 128 is faster)")
-    parser.add_argument(
-        "--prefill",
-        action="store_true",
-        help="add the language model in 8 bits for reading prompts: quicker, and 3.9 GB more at real size",
-    )
+    options.add_quantisation(parser)
     parser.add_argument(
         "--lora",
         action="append",
@@ -154,7 +149,7 @@ def _build(given: argparse.Namespace) -> int:
     source: Path | RandomCheckpoint = Path(given.paths[0])
     if given.random:
         source = RandomCheckpoint(shortened(REAL, int(given.layers)) if given.layers else REAL)
-    plan = PrecisionPlan.named(given.precision, given.block_size, prefill=given.prefill)
+    plan = PrecisionPlan.named(given.precision, given.block_size, down=given.down, prefill=given.prefill)
     started = time.monotonic()
 
     def progress(stage: str, done: int, total: int) -> None:

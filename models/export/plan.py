@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from models.export.quantize import FP32, Format, Precision
 from models.export.text import TextPrecision
@@ -20,7 +21,8 @@ class PrecisionPlan:
     fp32  everything in float32: for comparison with the reference.
     fp16  float16 weights, float32 arithmetic: half the size, no loss worth the name.
     int8  8 bits everywhere. The encoders, which see many rows at once, quantise activations per call.
-    int4  4 bits in the language model, but 8 where 4 hurt most: down projections, head, embedding, adapters.
+    int4  4 bits in the language model, but 8 where 4 hurt most: down projections, head and embedding. What 4
+          bits change in an adapter is little beside what they change in the matrix that it is added to.
     """
 
     name: str = "fp32"
@@ -34,20 +36,15 @@ class PrecisionPlan:
     def named(
         cls,
         name: str,
-        block_size: int = 32,
+        block_size: int = 64,
         *,
-        vision: Format | None = None,
-        speech: Format | None = None,
-        sensitive: Format = "int8",
-        adapters: Format = "int8",
+        down: Literal["int8", "int4"] = "int8",
         prefill: bool = False,
     ) -> PrecisionPlan:
         """Return a plan of ``PLANS``; raise ValueError for another name or block size.
 
-        ``block_size`` is that of int4 and int8 matrices. ``vision`` and ``speech`` replace the encoders'
-        precision, ``sensitive`` that of the int4 plan's down projections, head and embedding, and
-        ``adapters`` that of its LoRA matrices. ``prefill`` adds the language model once more in 8 bits, for
-        reading prompts.
+        ``block_size`` is that of matrices in 4 bits, ``down`` the precision of the int4 plan's down
+        projections. ``prefill`` adds the language model once more in 8 bits, for reading prompts.
         """
         if name not in PLANS:
             raise ValueError(f"unknown precision {name!r}, expected one of {', '.join(PLANS)}")
@@ -56,16 +53,12 @@ class PrecisionPlan:
             encoders = Precision("dynamic8")
         plan = _uniform(name, encoders, block_size)
         if name == "int4":
-            eight = Precision(sensitive, block_size)
-            lora = Precision(adapters, block_size)
-            text = replace(plan.text, down=eight, head=eight, adapters=lora)
+            eight = Precision(
+                "int8", 128
+            )  # in 8 bits, smaller blocks gain nothing that is worth their scales
+            text = replace(plan.text, down=eight if down == "int8" else plan.text.down, head=eight)
             plan = replace(plan, text=text, embedding=eight)
-        return replace(
-            plan,
-            prefill=_EIGHT_BY_ROWS if prefill else None,
-            vision=Precision(vision, block_size) if vision else plan.vision,
-            speech=Precision(speech, block_size) if speech else plan.speech,
-        )
+        return replace(plan, prefill=_EIGHT_BY_ROWS if prefill else None)
 
     def summary(self, used: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
         """The plan in words, as ``aside.json`` records it.
@@ -102,7 +95,7 @@ def _role(weight: str) -> str:
 
 def _uniform(name: str, encoders: Precision, block_size: int) -> PrecisionPlan:
     formats: dict[str, Format] = {"fp32": "fp32", "fp16": "fp16", "int8": "int8", "int4": "int4"}
-    one = Precision(formats[name], block_size)
+    one = Precision(formats[name], block_size) if name == "int4" else Precision(formats[name])
     return PrecisionPlan(name, TextPrecision(one, one, one, one), one, encoders, encoders)
 
 
