@@ -137,17 +137,10 @@ def _command() -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The parent's, for a process that loads a model.
-
-    Our packages can be found from any directory. Weights lie in huge pages, where glibc can do that: decoding
-    reads all of them for each token, and took 5 % longer with pages of 4 KiB.
-    """
+    """The parent's, for a process that loads a model: our packages can be found from any directory."""
     root = str(Path(__file__).resolve().parents[2])
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))),
-        "GLIBC_TUNABLES": ":".join(
-            filter(None, (os.environ.get("GLIBC_TUNABLES"), "glibc.malloc.hugetlb=1"))
-        ),
         "ORT_DISABLE_TELEMETRY": "1",
     }

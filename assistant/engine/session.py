@@ -21,7 +21,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.engine import prompt
+from assistant.engine import huge_pages, prompt
 from assistant.engine.decoder import Decoder
 from assistant.engine.encoders import Encoders, Features
 from assistant.engine.memory import check_memory, check_room, has_room
@@ -103,6 +103,11 @@ class LocalSession:
         self._front_end = FrontEnd(package)
         self._encoders = Encoders(self.package, self._front_end, settings)
         self._decoder = Decoder(self.package, settings, self.limit)
+        self._ends = threading.Event()
+        self._gathering = threading.Thread(
+            target=huge_pages.gather, args=(self._ends,), name="engine-huge-pages", daemon=True
+        )
+        self._gathering.start()
         self._names = self._control_names()
         self._timeline = Timeline()
         self._computed = 0  # tokens that were computed at some time, under whatever
@@ -228,6 +233,8 @@ class LocalSession:
     def close(self) -> None:
         """Free the model; the session can't be used any more."""
         self._end_reply()
+        self._ends.set()
+        self._gathering.join()
         for part in ("_decoder", "_encoders", "_front_end"):
             self.__dict__.pop(part, None)
 
