@@ -89,7 +89,10 @@ def test_an_effect_waits_for_a_click_and_is_told_and_kept(
         wait_until(lambda: idle(one))
         assert timers(tmp_path) == 1
         assert not one.window.cards.shown
+        wait_until(one.window.composer.text.hasFocus)  # the button that had it is gone
         assert DONE in one.window.transcript.toPlainText()
+        one.window.talk.copy_answer()
+        assert QApplication.clipboard().text() == "The timer rings in 5 minutes."
         one.conductor.ask(Question("what is seven times eight"))
         wait_until(lambda: idle(one))
         assert "✓ 7 times 8 is 56." in one.window.transcript.toPlainText()
@@ -101,6 +104,8 @@ def test_an_effect_waits_for_a_click_and_is_told_and_kept(
         wait_until(lambda: one.window.side.list.count() == 1)
         one.window.side.list.itemClicked.emit(one.window.side.list.item(0))
         wait_until(lambda: DONE in one.window.transcript.toPlainText())
+        one.window.talk.copy_answer()
+        assert QApplication.clipboard().text() == "7 times 8 is 56."
         one.conductor.ask(Question("hello"))
         wait_until(lambda: idle(one))
 

@@ -82,12 +82,16 @@ def call(one: ToolCall) -> str:
             "Notes", "→ {call} (Aside ended before it knew whether it was done)"
         )
         return text.replace("{call}", said)
-    said = told(" ".join(one.result.split()), one.name, one.arguments)
-    return f"{'✓' if one.state == 'done' else '✗'} {said}"
+    return f"{'✓' if one.state == 'done' else '✗'} {outcome(one)}"
+
+
+def outcome(one: ToolCall) -> str:
+    """What a tool call gave back, in the language of the window; "" where nobody knows."""
+    return told(" ".join((one.result or "").split()), one.name, one.arguments)
 
 
 def notes_of(reply: Turn | None) -> Sequence[str]:
-    """All that is kept about an answer besides its text."""
+    """What is kept about an answer besides its text and the results of its tools."""
     if reply is None:
         return [QCoreApplication.translate("Notes", "There is no answer.")]
     ended = {
@@ -96,4 +100,4 @@ def notes_of(reply: Turn | None) -> Sequence[str]:
     }.get(reply.state, "")
     problem = error_words.told(reply.problem or "")
     last = " · ".join(filter(None, (problem or ended, speed(reply.figures))))
-    return [*map(call, reply.calls), *([last] if last else [])]
+    return [last] if last else []

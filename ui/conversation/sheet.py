@@ -34,7 +34,8 @@ _KIND: Final = int(QTextFormat.Property.UserProperty)
 _FIRST: Final = _KIND + 1  # of a question or an answer
 _CONTINUED: Final = _KIND + 2  # goes on where the last block was cut
 _TURN: Final = _KIND + 3
-QUESTION, ANSWER, NOTE, MEDIA = 1, 2, 3, 4
+QUESTION, ANSWER, NOTE, MEDIA, RESULT = 1, 2, 3, 4, 5
+_UNDER: Final = (NOTE, RESULT)  # lines under the words of an answer
 
 
 @dataclass(frozen=True)
@@ -182,30 +183,32 @@ class Sheet:
             return
         cursor = self._end()
         if kind_of(cursor.block()) != ANSWER:
-            self._new_block(cursor, turn, ANSWER, first=kind_of(cursor.block()) != NOTE)
+            self._new_block(cursor, turn, ANSWER, first=kind_of(cursor.block()) not in _UNDER)
         cursor.beginEditBlock()
         self._write(cursor, turn, text, ANSWER)
         cursor.endEditBlock()
 
-    def finish(self, turn: int, answer: str, notes: Sequence[str]) -> None:
+    def finish(self, turn: int, answer: str, notes: Sequence[str], results: Sequence[str] = ()) -> None:
         """A whole answer with its notes, of an exchange that need not be the last."""
         written = self._written
         cursor = self._end_of(turn)
         if answer:
             self._new_block(cursor, turn, ANSWER, first=True)
             self._write(cursor, turn, answer, ANSWER)
+        for result in results:
+            self.note(turn, result, RESULT)
         for note in notes:
             self.note(turn, note)
         self._written = self._written if turn == self.last else written
 
-    def note(self, turn: int, text: str) -> None:
-        """A line under what was said in a turn."""
+    def note(self, turn: int, text: str, kind: int = NOTE) -> None:
+        """A line under what was said in a turn; RESULT: what a tool did, which is a part of the answer."""
         if not text or turn not in self._rank:
             return
         written = self._written
         cursor = self._end_of(turn)
-        self._new_block(cursor, turn, NOTE, first=kind_of(cursor.block()) != NOTE)
-        self._write(cursor, turn, text, NOTE)
+        self._new_block(cursor, turn, kind, first=kind_of(cursor.block()) not in _UNDER)
+        self._write(cursor, turn, text, kind)
         self._written = self._written if turn == self.last else written
 
     def change_note(self, turn: int, old: str, text: str, tip: str) -> None:
@@ -284,7 +287,7 @@ class Sheet:
     def message(self, block: QTextBlock) -> Message | None:
         """The message that a block belongs to."""
         kind = kind_of(block)
-        return Message(turn_of(block), kind in (ANSWER, NOTE)) if kind else None
+        return Message(turn_of(block), kind in (ANSWER, *_UNDER)) if kind else None
 
     def ends(self, message: Message) -> tuple[QTextBlock, QTextBlock] | None:
         """The first and the last block of a message."""
@@ -307,7 +310,7 @@ class Sheet:
     # --- finding
 
     def _key(self, block: QTextBlock) -> tuple[int, int]:
-        return self._rank.get(turn_of(block), 0), int(kind_of(block) in (ANSWER, NOTE))
+        return self._rank.get(turn_of(block), 0), int(kind_of(block) in (ANSWER, *_UNDER))
 
     def _search(self, key: tuple[int, int]) -> int:
         """The number of the first block that is not before ``key``."""
@@ -391,8 +394,10 @@ class Sheet:
             form.setTopMargin(top if first else theme.GAP if under else 0)
         elif kind == ANSWER:
             form.setTopMargin(theme.LARGE if first else 0 if continued else theme.SMALL)
+        elif kind_of(cursor.block()) in (QUESTION, MEDIA):
+            form.setTopMargin(theme.LARGE)
         else:
-            form.setTopMargin(theme.ROOM if first else theme.SMALL)
+            form.setTopMargin(theme.SMALL if kind_of(cursor.block()) == kind else theme.ROOM)
         if fresh:
             cursor.setBlockFormat(form)
         else:
@@ -424,7 +429,7 @@ class Sheet:
 
 
 def kind_of(block: QTextBlock) -> int:
-    """QUESTION, MEDIA, ANSWER, NOTE, or 0 for none of them."""
+    """QUESTION, MEDIA, ANSWER, RESULT, NOTE, or 0 for none of them."""
     return block.blockFormat().intProperty(_KIND) if block.isValid() else 0
 
 

@@ -27,7 +27,7 @@ from assistant.timing import Times
 from assistant.turn import Phase, State
 from models.errors import AsideError, ContextError, HistoryError
 from ui.conversation.message_bar import Act
-from ui.conversation.notes import call, cost, notes_of, steps
+from ui.conversation.notes import call, cost, notes_of, outcome, steps
 from ui.conversation.sheet import Message
 from ui.conversation.thumbs import Thumb, kept_question, kept_segments, said, thumbs
 from ui.conversation.transcript import Past, Transcript
@@ -57,6 +57,13 @@ class Exchange:
     answer: list[str] = field(default_factory=list)
     calls: list[ToolCall] = field(default_factory=list)
     pieces: list[Media] = field(default_factory=list)  # of a dictation, its recordings
+
+    @property
+    def said(self) -> str:
+        """The answer, and what came of the tools that it called."""
+        kept = [] if self.kept is None or self.kept.reply is None else self.kept.reply.calls
+        results = [outcome(one) for one in self.calls or kept]
+        return "\n".join(filter(None, ("".join(self.answer), *results)))
 
     def segments(self, media: MediaFolder) -> Sequence[Segment]:
         """For the engine. Takes time."""
@@ -133,11 +140,11 @@ class Talk(QObject):
         one = self.exchanges[place]
         match act:
             case Act.COPY:
-                QApplication.clipboard().setText("".join(one.answer) if message.answer else one.words)
+                QApplication.clipboard().setText(one.said if message.answer else one.words)
             case Act.STOP:
                 self._conductor.stop()
             case Act.SPEAK:
-                self._conductor.play("".join(one.answer))
+                self._conductor.play(one.said)
                 self._spoken = self._conductor.state.turn, one.turn
                 self._show_state(self._conductor.state)
             case Act.AGAIN:
@@ -152,7 +159,7 @@ class Talk(QObject):
 
     def copy_all(self) -> None:
         """Put the whole conversation on the clipboard."""
-        parts = [f"{one.words}\n\n{''.join(one.answer)}".strip() for one in self.exchanges]
+        parts = [f"{one.words}\n\n{one.said}".strip() for one in self.exchanges]
         QApplication.clipboard().setText("\n\n".join(parts))
 
     def turns(self) -> Callable[[], list[NewTurn]]:
@@ -362,7 +369,7 @@ class Talk(QObject):
                 place = self._place(turn)
                 if place is not None:
                     self.exchanges[place].calls.append(event.call)
-                    self._transcript.add_note(call(event.call), turn)
+                    self._transcript.add_result(call(event.call), turn)
             case brain.Answered(turn):
                 self._costs[turn] = event, ""
                 times = self._times.pop(turn, Times())
@@ -414,7 +421,8 @@ def _new_turns(exchanges: Sequence[Exchange]) -> list[NewTurn]:
 
 def _past(one: Exchange, small: list[Thumb]) -> Past:
     answer, reply = "".join(one.answer), None if one.kept is None else one.kept.reply
-    return Past(one.turn, one.words, small, answer, notes_of(reply), heard_length(answer, reply))
+    results = [] if reply is None else [*map(call, reply.calls)]
+    return Past(one.turn, one.words, small, answer, notes_of(reply), heard_length(answer, reply), results)
 
 
 def heard_length(answer: str, reply: Turn | None) -> int:

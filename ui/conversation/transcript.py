@@ -28,7 +28,7 @@ from ui.conversation.flow import Flow
 from ui.conversation.frames import Frames, draw_box, draw_focus
 from ui.conversation.message_bar import Act, MessageBar
 from ui.conversation.message_menu import MessageMenu
-from ui.conversation.sheet import Chip, Message, Sheet
+from ui.conversation.sheet import NOTE, RESULT, Chip, Message, Sheet
 from ui.conversation.thumbs import Thumb, chip
 from ui.look import theme
 from ui.look.theme import LIGHT, Theme, Type
@@ -46,6 +46,7 @@ class Past:
     answer: str
     notes: Sequence[str]
     heard: int
+    results: Sequence[str] = ()
 
 
 class Transcript(QTextEdit):
@@ -131,7 +132,7 @@ class Transcript(QTextEdit):
         cursor.beginEditBlock()  # laid out once
         for one in reversed(exchanges):
             self.sheet.add(one.turn, one.words, self._chips(one.turn, one.small), first=True)
-            self.sheet.finish(one.turn, one.answer, one.notes)
+            self.sheet.finish(one.turn, one.answer, one.notes, one.results)
             if one.heard < len(one.answer):
                 self.sheet.set_heard(one.turn, one.heard)
         cursor.endEditBlock()
@@ -154,13 +155,17 @@ class Transcript(QTextEdit):
         """Some more of the answer to the last question."""
         self._flow.push(text)
 
-    def add_note(self, text: str, turn: int | None = None) -> None:
+    def add_result(self, text: str, turn: int) -> None:
+        """What came of a tool call in a turn."""
+        self.add_note(text, turn, RESULT)
+
+    def add_note(self, text: str, turn: int | None = None, kind: int = NOTE) -> None:
         """A line of figures or a problem, under what was said last or in a turn."""
         self._flow.finish()
         last = self.sheet.last
         turn = last if turn is None else turn
         if turn is not None:
-            self.sheet.note(turn, text)
+            self.sheet.note(turn, text, kind)
         if turn == last and self._follow:
             self._to_end()
 

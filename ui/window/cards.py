@@ -114,6 +114,8 @@ class Cards(QWidget):
     dismissed = Signal(str)
     """The person has heard what rings."""
     emptied = Signal()
+    left = Signal()
+    """A card that had the focus has gone."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,12 +162,15 @@ class Cards(QWidget):
         card = self._cards.pop(key, None)
         if card is None:
             return
+        focused = card.isAncestorOf(self.window().focusWidget())
         self._column.removeWidget(card)
         card.hide()
         card.deleteLater()
         if not self._cards:
             self.hide()
             self.emptied.emit()
+        if focused:
+            self.left.emit()
 
     def take_focus(self) -> None:
         """To the newest card's first button, which changes nothing; Tab goes on to the next."""

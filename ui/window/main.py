@@ -225,6 +225,7 @@ class Window(QMainWindow):
         self._conductor.changed.connect(self._show_state)
         self._conductor.changed.connect(self.cards.show_state)
         self._conductor.told.connect(self.cards.tell)
+        self.cards.left.connect(self.composer.text.setFocus)
         self._conductor.told.connect(self._show_told)
         self._conductor.problem.connect(self.show_problem)
         self.talk.titled.connect(self._show_title)
