@@ -22,6 +22,8 @@ from models.package import PackageInfo
 CHOSEN: Final = ("threads", "chunk", "spinning", "arena", "prefill")
 """The settings of the engine that are chosen by measurement."""
 _DEFAULTS: Final = EngineSettings()
+_BLOCKS: Final = {16, 32, 64, 128}
+_USUAL_BLOCK: Final = 64
 
 
 def default_path() -> Path:
@@ -43,13 +45,28 @@ def settings(package: PackageInfo, path: Path | None = None) -> EngineSettings:
 
 def keep(package: PackageInfo, chosen: EngineSettings | None, path: Path | None = None) -> None:
     """Keep the settings for a package on this machine; None forgets them. Raises SettingsError."""
-    path = path or default_path()
+    values = None if chosen is None else {name: getattr(chosen, name) for name in CHOSEN}
+    _keep(_key(package), values, path or default_path())
+
+
+def block_size(path: Path | None = None) -> int:
+    """The block size that 4-bit weights built for this machine get."""
+    found = _read(path or default_path()).get(_machine())
+    return found if isinstance(found, int) and found in _BLOCKS else _USUAL_BLOCK
+
+
+def keep_block_size(chosen: int | None, path: Path | None = None) -> None:
+    """Keep it for this machine; None forgets it. Raises SettingsError."""
+    _keep(_machine(), chosen, path or default_path())
+
+
+def _keep(key: str, value: Any, path: Path) -> None:
     try:
         with atomic.locked(path):
             all_kept = _read(path)
-            all_kept.pop(_key(package), None)
-            if chosen is not None:
-                all_kept[_key(package)] = {name: getattr(chosen, name) for name in CHOSEN}
+            all_kept.pop(key, None)
+            if value is not None:
+                all_kept[key] = value
             atomic.replace(path, (json.dumps(all_kept, indent=2) + "\n").encode())
     except OSError as error:
         raise SettingsError(f"What was measured can't be kept: {error}.", "Check the disk.") from error
@@ -65,8 +82,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _key(package: PackageInfo) -> str:
     """Package and machine."""
-    cores = psutil.cpu_count(logical=False) or 1
-    return f"{package.name}, {package.bytes} bytes, on {platform.machine()} {processor()} with {cores} cores"
+    return f"{package.name}, {package.bytes} bytes, on {_machine()}"
+
+
+def _machine() -> str:
+    return f"{platform.machine()} {processor()} with {psutil.cpu_count(logical=False) or 1} cores"
 
 
 def processor() -> str:

@@ -10,11 +10,14 @@ from command import Aside
 from engine_package import GREEDY, ONE_THREAD, question, reply, small_package
 
 from assistant import tuned
-from assistant.bench.engine.tune import choices, compare
+from assistant.bench.engine.tune import choices, compare, tune_blocks
 from assistant.engine.protocol import EngineSettings
 from assistant.engine.session import LocalSession
 from models import package
+from models.config import Phi4MMConfig
+from models.random_weights import shortened
 
+NANO = package.embedded().parent / "checkpoint"
 CHOSEN = EngineSettings(threads=3, chunk=64, spinning=False, arena=False, prefill="same")
 
 
@@ -83,3 +86,35 @@ def test_the_command_measures_keeps_and_forgets(tmp_path: Path, small: Path) -> 
     assert tuned.settings(package.check(small), kept).threads > 0
     assert aside("bench", "tune", "--model", small, "--forget").code == 0
     assert tuned.settings(package.check(small), kept) == EngineSettings()
+
+
+def test_the_block_size_for_new_packages_is_measured_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = shortened(Phi4MMConfig.read(NANO), 1)
+    said: list[float] = []
+    best, trials = tune_blocks(config, 2, lambda _, done: said.append(done))
+    assert best in (32, 64, 128)
+    assert [trial.value for trial in trials] == [64, 128]
+    assert said == sorted(said)
+    path = tmp_path / "tuned.json"
+    assert tuned.block_size(path) == 64
+    for size in (128, 32):
+        tuned.keep_block_size(size, path)
+        assert tuned.block_size(path) == size
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(tuned, "processor", lambda: "another")
+        assert tuned.block_size(path) == 64
+    path.write_text(path.read_text().replace("32", '"32"'))
+    assert tuned.block_size(path) == 64
+
+
+def test_a_package_gets_the_block_size_that_was_found(tmp_path: Path, small: Path) -> None:
+    aside = Aside(tmp_path, small)
+    tuned.keep_block_size(16, aside.path("data") / "aside" / "tuned.json")
+    for given, size in (((), 16), (("--block-size", "32"), 32)):
+        built = aside("models", "build", *given, NANO, aside.path(f"built{size}"))
+        assert built.code == 0, built.err
+        assert f"int4 block {size}" in package.check(aside.path(f"built{size}")).precision["text"]
+    assert aside("bench", "tune", "--blocks", "--forget").code == 0
+    assert tuned.block_size(aside.path("data") / "aside" / "tuned.json") == 64

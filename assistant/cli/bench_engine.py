@@ -10,6 +10,7 @@ from typing import Final
 
 import psutil
 
+from assistant import tuned
 from assistant.cli import options
 from assistant.cli.console import STOPPED, Status, note, show
 from assistant.packages import data_folder
@@ -66,7 +67,9 @@ def run(given: argparse.Namespace) -> int:
             given.folder or data_folder() / "bench",
             int(given.rounds or (5 if given.quick else 3)),
             int(given.threads or psutil.cpu_count(logical=False) or 1),
-            precision=PrecisionPlan.named("int4", given.block_size, down=given.down, prefill=given.prefill),
+            precision=PrecisionPlan.named(
+                "int4", given.block_size or tuned.block_size(), down=given.down, prefill=given.prefill
+            ),
             best=given.best,
             progress=lambda stage, done, total: Status.show(
                 f"Building {stage}: {100 * done / total:.0f} %", rare=True

@@ -133,9 +133,9 @@ def add_quantisation(options: Options) -> None:
         "--block-size",
         type=int,
         choices=(16, 32, 64, 128),
-        default=64,
         metavar="N",
-        help="weights in 4 bits that share a scale: 16 to 128 (default: 64; 128 is quicker, less exact)",
+        help="weights in 4 bits that share a scale: 16 to 128; more are quicker, less exact (default: 64, or "
+        "what `aside bench tune --blocks` found)",
     )
     options.add_argument(
         "--down",

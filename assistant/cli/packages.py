@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from assistant import packages
+from assistant import packages, tuned
 from assistant.cli import conversation, options
 from assistant.cli.console import STOPPED, Status, complain, note, show, show_json, stoppable
 from assistant.engine.protocol import Clip, Finished, GenerateOptions, Picture, Token
@@ -149,7 +149,9 @@ def _build(given: argparse.Namespace) -> int:
     source: Path | RandomCheckpoint = Path(given.paths[0])
     if given.random:
         source = RandomCheckpoint(shortened(REAL, int(given.layers)) if given.layers else REAL)
-    plan = PrecisionPlan.named(given.precision, given.block_size, down=given.down, prefill=given.prefill)
+    plan = PrecisionPlan.named(
+        given.precision, given.block_size or tuned.block_size(), down=given.down, prefill=given.prefill
+    )
     started = time.monotonic()
 
     def progress(stage: str, done: int, total: int) -> None:
