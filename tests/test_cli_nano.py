@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import soundfile
 from command import Aside
 
+from assistant.media.sound import RATE, Sound, load, wav
 from models import package
+
+QUESTION = package.embedded().parents[2] / "assistant/cli/demo_files/question.wav"
 
 
 def nano(aside: Aside) -> Aside:
@@ -27,6 +32,15 @@ def test_a_typed_command_calls_its_tool(aside: Aside) -> None:
 
 
 def test_transcription(aside: Aside) -> None:
-    question = package.embedded().parents[2] / "assistant/cli/demo_files/question.wav"
-    result = nano(aside)("transcribe", question)
+    result = nano(aside)("transcribe", QUESTION)
     assert result.out == "what colour is the circle\n"
+
+
+@pytest.mark.parametrize("before", [5, 28])
+def test_silence_around_what_is_said_hides_nothing(aside: Aside, before: int) -> None:
+    """Nano writes nothing at all for some recordings that are mostly silence."""
+    silence, said = np.zeros(RATE, np.float32), load(QUESTION).samples
+    aside.path("said.wav").write_bytes(
+        wav(Sound(np.concatenate([*[silence] * before, said, *[silence] * 4])))
+    )
+    assert nano(aside)("transcribe", "said.wav").out == "what colour is the circle\n"

@@ -19,6 +19,7 @@ from assistant.cli.console import STOPPED, Output, Status, complain, note, stopp
 from assistant.engine import prompt
 from assistant.engine.protocol import Clip, Session
 from assistant.modes import Mode, write_down
+from assistant.voice.endpoint import trimmed
 from models import package
 from models.errors import AsideError, MediaError
 from models.prompts import LANGUAGES
@@ -130,7 +131,7 @@ def _run(
             if inputs.is_silent(clip):
                 continue
             result.pieces.append(piece)
-            done = handle(work, clip, piece)
+            done = handle(work, Clip(trimmed(clip.samples), clip.rate), piece)
             if not done or cancel.is_set():
                 result.stopped = True
                 break

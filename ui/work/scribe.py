@@ -10,6 +10,7 @@ from assistant.engine.process import EngineProcess
 from assistant.engine.protocol import Clip, Finished, GenerateOptions, Token
 from assistant.media.sound import Sound
 from assistant.modes import Mode, Texts, write_down
+from assistant.voice.endpoint import trimmed
 
 _SPEED = 24  # tokens for each second; no speaker is faster, in two languages
 
@@ -25,7 +26,7 @@ def scribe(
 
     Raises EngineError.
     """
-    clip, shown = Clip(sound.samples, sound.rate), ""
+    clip, shown = Clip(trimmed(sound.samples), sound.rate), ""
 
     def reply(task: str, tell: Callable[[str], None]) -> tuple[str, bool]:
         asked = [*prompt.system(), *prompt.user(clip, task), *prompt.assistant()]
