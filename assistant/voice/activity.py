@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections import deque
 from typing import Any, Final
 
 import numpy as np
@@ -54,28 +55,28 @@ class VoiceActivity:
 
 
 class Onset:
-    """Whether somebody began to speak: speech for so many seconds in a row."""
+    """Whether somebody began to speak: so many seconds of speech, with little between them."""
 
     def __init__(self, seconds: float) -> None:
         self._needed = round(seconds / BLOCK)
-        self._row = 0
+        self._last: deque[bool] = deque(maxlen=round(1.6 * self._needed))  # a loud answer mutes a part
         self._activity = VoiceActivity()
 
     def push(self, block: Samples) -> bool:
         """The next 20 ms. True once; then from the beginning."""
         likely = (self._activity.push(block) or 0.0) >= _LIKELY and level(block) > _QUIETEST
-        self._row = self._row + 1 if likely else 0
-        if self._row < self._needed:
+        self._last.append(likely)
+        if sum(self._last) < self._needed:
             return False
         self.reset()
         return True
 
     @property
     def going(self) -> bool:
-        """Whether the last blocks were speech, if not for long enough yet."""
-        return self._row > 0
+        """Whether the last block was speech, if not for long enough yet."""
+        return bool(self._last) and self._last[-1]
 
     def reset(self) -> None:
         """Forget what was heard."""
-        self._row = 0
+        self._last.clear()
         self._activity.reset()

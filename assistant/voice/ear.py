@@ -21,8 +21,8 @@ from typing import Final, Self
 import numpy as np
 
 from assistant.voice.activity import Onset
-from assistant.voice.echo import Echo
-from assistant.voice.endpoint import BLOCK
+from assistant.voice.echo import Cleaned, Echo
+from assistant.voice.endpoint import BLOCK, level
 from assistant.voice.microphone import BlockSource, Samples
 from models.errors import Cancelled, DeviceError
 
@@ -31,7 +31,9 @@ _RING: Final = round(PRE_ROLL / BLOCK)
 _BACKLOG: Final = round(60 / BLOCK)  # blocks kept for a listener that is late
 _FIRST, _LAST = 0.5, 30.0  # s between attempts to open a lost device
 _ONSET: Final = 0.2  # s of speech that interrupt: shorter than a word, longer than a click or a cough
-_BEFORE: Final = round((_ONSET + 0.4) / BLOCK)  # blocks: it is noticed 0.1 s late, and first sounds are soft
+_BEFORE: Final = round(0.9 / BLOCK)  # blocks: over an answer, it is noticed later
+_SOFT: Final = round(0.3 / BLOCK)  # blocks of speech before the first loud one
+_LOUD: Final = -45.0  # dBFS
 _JOIN: Final = 5.0  # s; opening and closing a device takes a part of one
 
 
@@ -107,7 +109,8 @@ class Ear:
         self._ring: deque[Samples] = deque(maxlen=_RING)
         self._clear = 0  # blocks at the ring's end that have nothing of what was played
         self._spoken_over = False  # it is the person who is heard, and not the rest of what was played
-        self._doubted: deque[Samples] = deque(maxlen=_BEFORE)  # listeners heard silence in place of these
+        self._recent: deque[Cleaned] = deque(maxlen=_BEFORE)
+        self._withheld = 0  # blocks at its end in place of which listeners heard silence
         self._listeners: list[Listening] = []
         self._changed = threading.Condition()  # guards all of the above
         self._leave = threading.Event()  # close the device: nobody wants it, or another one is wanted
@@ -192,6 +195,8 @@ class Ear:
         while True:
             with self._changed:
                 self._ring.clear()  # of another device, or from before a gap
+                self._recent.clear()
+                self._withheld = 0
                 self._changed.wait_for(lambda: self._wanted or self._closed)
                 if self._closed:
                     return
@@ -205,7 +210,7 @@ class Ear:
                 try:
                     for block in source.blocks(self._leave):
                         worked = True
-                        self._hear(block if self._echo is None else self._echo.clean(block))
+                        self._hear(Cleaned(block, block) if self._echo is None else self._echo.clean(block))
                 finally:
                     source.close()
             except Cancelled:
@@ -223,7 +228,9 @@ class Ear:
         """Whether to try again now rather than later."""
         return bool(self._listeners) or self._leave.is_set() or not self._wanted
 
-    def _hear(self, block: Samples) -> None:
+    def _hear(self, heard: Cleaned) -> None:
+        block = heard.said
+        self._recent.append(heard)
         ours = self._echo is not None and self._echo.active
         with self._changed:
             self._spoken_over = self._spoken_over and ours
@@ -231,24 +238,29 @@ class Ear:
                 self._ring.append(block)
             watching = self._watching
             doubtful = ours and not self._spoken_over
-            began = (watching or (doubtful and bool(self._listeners))) and self._onset.push(block)
+            began = (watching or (doubtful and bool(self._listeners))) and self._onset.push(heard.sure)
             began = began and not (self._echo is not None and self._echo.leaks)
             if doubtful and not began:
                 self._clear = 0
-                self._doubted.append(block)
+                self._withheld += 1
                 self._give(np.zeros_like(block))
             else:
-                self._clear = max(_BEFORE if began else 0, min(_RING, self._clear + 1))
+                said = self._said() if began or self._onset.going else [block]
+                self._clear = max(len(said), min(_RING, self._clear + 1))
                 self._spoken_over = ours
-                if began or self._onset.going:
-                    self._give(*self._doubted)
-                self._doubted.clear()
-                self._give(block)
+                self._give(*said[-self._withheld - 1 :])
+                self._withheld = 0
             if not watching and not doubtful:
                 self._onset.reset()
             self._watching = watching and not began
         if watching and began:
             self._interrupted()
+
+    def _said(self) -> list[Samples]:
+        """What the person said until it was sure that they speak."""
+        loud = [place for place, one in enumerate(self._recent) if level(one.sure) > _LOUD]
+        first = max(0, loud[0] - _SOFT) if loud else -1
+        return [one.said for one in list(self._recent)[first:]]
 
     def _give(self, *blocks: Samples) -> None:
         for one in self._listeners:

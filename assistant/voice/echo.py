@@ -5,21 +5,23 @@
 
 The speaker's thread copies and enqueues what it plays. The microphone's blocks are cleaned in the ear's
 thread, each with as much of what was played: both run at the same speed, so the delay between the two stays
-what it is, and the canceller (WebRTC's) finds it out. While nothing is played, blocks pass as they are.
+what it is, and the cancellers find it out: WebRTC's, whose output tells best whether somebody speaks, and a
+linear one, whose output is what they say. While nothing is played, blocks pass as they are.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections import deque
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
 from assistant.media.sound import RATE, SILENCE
-from assistant.voice.endpoint import BLOCK
+from assistant.voice.endpoint import BLOCK, level
+from assistant.voice.linear_echo import LinearEcho
 
 Samples = NDArray[np.float32]
 
@@ -32,8 +34,23 @@ _LATE: Final = round(
 )  # samples that a speaker holds: more than that late, it was silent in between
 _SEEN: Final = round(0.4 / BLOCK), round(0.9 / BLOCK)  # blocks that `leaks` compares: cleaned, and played
 _ALIKE: Final = 0.35  # correlation; of two voices it is hardly ever above 0.2
+_TAPS: Final = round(0.3 * RATE)  # samples from the sound to the end of its echo
+_BACK: Final = round(2.5 / BLOCK)  # blocks that the way of an echo is learned from
+_MUTED: Final = 15.0  # dB; where somebody speaks, less is muted
+_LOUD: Final = -45.0  # dBFS of somebody who speaks
 _SETTLES: Final = round(0.5 / BLOCK)  # blocks that the canceller needs to find a new delay
 _AFTER: Final = round(0.4 / BLOCK)  # blocks after the last sound in which its echo may come
+
+
+class Cleaned(NamedTuple):
+    """20 ms of the microphone without the speaker.
+
+    said   the echo is subtracted, as well as it is known; a person is as they were.
+    sure   whatever may be echo is muted, and a person who speaks over it suffers: tells whether they do.
+    """
+
+    said: Samples
+    sure: Samples
 
 
 class Echo:
@@ -44,6 +61,7 @@ class Echo:
         self._rate = 0
         self._converter: Any = None
         self._canceller: Any = None
+        self._linear: LinearEcho | None = None
         self._far = np.empty(0, np.float32)
         self._owed = 0  # samples of silence that stood in for what came late
         self._missed = 0  # samples that didn't come, in a row
@@ -60,27 +78,31 @@ class Echo:
     def reset(self) -> None:
         """The microphone is closed, or was opened anew."""
         self._waiting.clear()
-        self._rate, self._converter, self._canceller = 0, None, None
+        self._rate, self._converter, self._canceller, self._linear = 0, None, None, None
         self._far = np.empty(0, np.float32)
         self._owed = self._missed = self._left = 0
         self._flowing = False
 
-    def clean(self, block: Samples) -> Samples:
+    def clean(self, block: Samples) -> Cleaned:
         """20 ms of the microphone at 16 kHz without the speaker."""
         self._collect()
         far = self._take(block.size)
         if float(np.abs(far).max(initial=0)) > SILENCE:
             self._left = _AFTER
         if not self._left:
-            return block
+            return Cleaned(block, block)
         self._left -= 1
         self._unsettled = max(0, self._unsettled - 1)
         self._given.append(far)
-        if self._canceller is None:
+        if self._canceller is None or self._linear is None:
             self._canceller = importlib.import_module("pywebrtc_audio").EchoCanceller(RATE)
-        clean = np.asarray(self._canceller.process(block, far), np.float32)
-        self._cleaned.append(clean)
-        return clean
+            self._linear = LinearEcho(block.size, _TAPS, _BACK)
+        sure = np.asarray(self._canceller.process(block, far), np.float32)
+        self._cleaned.append(sure)
+        loud = level(sure)
+        least = level(block) - _MUTED
+        said = self._linear.clean(block, far, loud < max(_LOUD, least))
+        return Cleaned(said if self._linear.works and level(said) > least else sure, sure)
 
     @property
     def active(self) -> bool:
