@@ -6,6 +6,7 @@ published (`models/nano/figures.json`), with room for chance. Whether that is go
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import random
@@ -17,13 +18,16 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from assistant.engine import prompt
 from assistant.engine.protocol import Clip, GenerateOptions, Picture, Token
 from assistant.engine.session import LocalSession
 from models import package, prompts
 from models.frontend import AUDIO_ID, IMAGE_ID, FrontEnd
-from models.nano import evaluate, pictures, speech, texts
+from models.nano import evaluate, flite, pictures, speech, texts
+from models.nano.asking import Ask, Asked, Sound, loops
+from models.nano.figure import Figure, bootstrap, wilson
 from models.nano.wer import word_errors
 
 LIMIT = 12_000_000  # bytes
@@ -47,13 +51,13 @@ def espeak() -> speech.Espeak:
 
 
 @pytest.fixture(scope="module")
-def ask(session: LocalSession) -> evaluate.Ask:
-    def answer(asked: evaluate.Asked) -> str:
+def ask(session: LocalSession) -> Ask:
+    def answer(asked: Asked) -> str:
         session.rewind(0)
         session.append(*prompt.system(prompts.TOOLS if asked.tools else ()))
         parts: list[prompt.Part] = []
         for part in asked.parts:
-            if isinstance(part, evaluate.Sound):
+            if isinstance(part, Sound):
                 parts.append(Clip(part.samples, part.rate))
             else:
                 parts.append(part if isinstance(part, str) else Picture(part))
@@ -74,7 +78,11 @@ def test_training_and_evaluation_share_nothing() -> None:
     for split in ("train", "eval"):
         rng = random.Random(3)
         calls = {texts.command(rng, split).call for _ in range(400)}
-        others = {make(rng, split) for make in (texts.general, texts.row, texts.outside) for _ in range(200)}
+        others = {
+            make(rng, split)
+            for make in (texts.general, texts.row, texts.outside, texts.near_miss)
+            for _ in range(200)
+        }
         seen[split] = calls | others
         assert {texts.split_of(key) for key in seen[split]} == {split}
     assert seen["train"].isdisjoint(seen["eval"])
@@ -92,36 +100,36 @@ def chance(rate: float, count: int) -> float:
     return 3 * math.sqrt(max(rate * (1 - rate), 0.02) / count)
 
 
-def test_transcribes_unseen_speech(ask: evaluate.Ask, espeak: speech.Espeak) -> None:
+def test_transcribes_unseen_speech(ask: Ask, espeak: speech.Espeak) -> None:
     rng = random.Random(101)
     wrong = count = 0
     for number in range(24):
         text = texts.command(rng, "eval").text if number % 2 else texts.general(rng, "eval")
-        sound = evaluate.Sound(speech.utter(espeak, text, rng, "eval"), espeak.rate)
-        wrong += word_errors(text, ask(evaluate.Asked((sound, prompts.TRANSCRIBE))).strip())
+        sound = Sound(speech.utter(espeak, text, rng, "eval"), espeak.rate)
+        wrong += word_errors(text, ask(Asked((sound, prompts.TRANSCRIBE))).strip())
         count += len(text.split())
     rate = recorded("word error rate, commands and general sentences")
     assert wrong / count <= rate + chance(rate, count)
 
 
-def test_typed_commands_become_calls(ask: evaluate.Ask) -> None:
+def test_typed_commands_become_calls(ask: Ask) -> None:
     measured = next(evaluate.typed_commands(ask, random.Random(102), 32))
     rate = recorded("typed commands, exact call")
     assert measured.rate >= rate - chance(rate, 32)
 
 
-def test_outside_its_abilities_it_says_so(ask: evaluate.Ask) -> None:
+def test_outside_its_abilities_it_says_so(ask: Ask) -> None:
     rate = recorded("outside its abilities, says so")
     assert evaluate.outside(ask, random.Random(103), 12).rate >= rate - chance(rate, 12)
 
 
-def test_answers_questions_about_pictures(ask: evaluate.Ask) -> None:
+def test_answers_questions_about_pictures(ask: Ask) -> None:
     rng = random.Random(104)
     right = 0
     for _ in range(24):
         picture = pictures.render(rng, "scene")
         question, answer = rng.choice(picture.facts)
-        asked = evaluate.Asked((picture.png(), f"{question[0].upper()}{question[1:]}?"))
+        asked = Asked((picture.png(), f"{question[0].upper()}{question[1:]}?"))
         right += ask(asked).strip() == answer
     rate = recorded("typed questions, scene")
     assert right / 24 >= rate - chance(rate, 24)
@@ -234,12 +242,45 @@ def test_the_adapters_do_the_work(nano: Path, espeak: speech.Espeak) -> None:
 
 
 def test_report_holds_figures_to_their_bars() -> None:
-    good = evaluate.Figure("calls", 9, 10, 0.9)
+    good = Figure("calls", 9, 10, 0.9)
     assert good.passed
-    assert "90.0 % (9 of 10)" in str(good)
-    assert not evaluate.Figure("calls", 8, 10, 0.9).passed
-    assert evaluate.Figure("errors", 1, 10, 0.1, "wer").passed
-    assert not evaluate.Figure("errors", 2, 10, 0.1, "wer").passed
+    assert "90.0 % (9 of 10; 95 %: 59.6 to 98.2 %)" in str(good)
+    assert not Figure("calls", 8, 10, 0.9).passed
+    assert Figure("errors", 1, 10, 0.1, "wer").passed
+    assert not Figure("errors", 2, 10, 0.1, "wer").passed
+    assert "not measured. It is missing." in str(Figure("x", 0, 0, 0.9, note="It is missing."))
+
+
+def test_intervals() -> None:
+    assert wilson(0, 0) == (0, 1)
+    assert wilson(100, 100)[1] == 1
+    assert wilson(50, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+    low, high = bootstrap([(0, 9)] * 50 + [(9, 9)] * 50)
+    assert low == pytest.approx(0.4, abs=0.03)
+    assert high == pytest.approx(0.6, abs=0.03)
+
+
+def test_a_reply_that_goes_round_in_circles_is_known() -> None:
+    assert loops(
+        "the duck sings in spring the duck sings in spring the duck sings in spring the duck sings in spring"
+    )
+    assert loops("a a a a")
+    assert not loops("ten ten ten")
+    assert not loops("the cat sees the dog and the dog sees the cat")
+
+
+@pytest.mark.skipif(not flite.installed(), reason=flite.MISSING)
+def test_the_second_synthesiser_speaks() -> None:
+    samples, rate = flite.say("hello", random.Random(1))
+    assert samples.size > rate / 2
+    assert 0.01 < float(np.abs(samples).max()) <= 1
+
+
+def test_other_sizes_keep_the_picture() -> None:
+    png = pictures.resized(random.Random(3), pictures.render(random.Random(9), "scene"))
+    wide, high = Image.open(io.BytesIO(png)).size
+    assert 300 <= min(wide, high) <= 900
+    assert max(wide, high) <= 1300
 
 
 @pytest.mark.parametrize(

@@ -245,18 +245,22 @@ def _report(given: argparse.Namespace, path: Path, result: dict[str, Any]) -> in
     """Print the figures of `models.nano.evaluate`; 1 if one misses its bar."""
     from assistant.engine import prompt
     from models.nano import evaluate
+    from models.nano.asking import Asked, Sound
     from models.prompts import TOOLS
 
     figures = []
     count = itertools.count(1)
     with conversation.open_model(path) as session, stoppable() as cancel:
 
-        def ask(asked: evaluate.Asked) -> str:
-            session.rewind(0)
-            session.append(*prompt.system(TOOLS if asked.tools else ()))
+        def ask(asked: Asked) -> str:
+            if asked.goes_on:
+                session.append(*prompt.end())
+            else:
+                session.rewind(0)
+                session.append(*prompt.system(TOOLS if asked.tools else ()))
             parts: list[prompt.Part] = []
             for part in asked.parts:
-                if isinstance(part, evaluate.Sound):
+                if isinstance(part, Sound):
                     parts.append(Clip(part.samples, part.rate))
                 else:
                     parts.append(part if isinstance(part, str) else Picture(part))
@@ -278,7 +282,16 @@ def _report(given: argparse.Namespace, path: Path, result: dict[str, Any]) -> in
                 show(str(figure))
     missed = [figure.name for figure in figures if not figure.passed]
     result["figures"] = [
-        {"name": f.name, "rate": round(f.rate, 4), "right": f.right, "count": f.count, "bar": f.bar}
+        {
+            "name": f.name,
+            "rate": round(f.rate, 4),
+            "right": f.right,
+            "count": f.count,
+            "low": round(f.interval[0], 4),
+            "high": round(f.interval[1], 4),
+            "bar": None if f.bar is None else round(f.bar, 4),
+            "note": f.note,
+        }
         for f in figures
     ]
     if missed:

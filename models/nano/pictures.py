@@ -101,6 +101,19 @@ def render(rng: random.Random, kind: Kind | None = None, most: int = 5) -> Rende
     return _text(rng) if chosen == "text" else _bars(rng)
 
 
+def resized(rng: random.Random, picture: Rendered) -> bytes:
+    """The picture as a PNG file of another size: scaled, with more of its ground beside or below it."""
+    side = rng.randint(300, 900)
+    wide, high = (side + (rng.randint(0, 400) if longer else 0) for longer in rng.choice(((1, 0), (0, 1))))
+    ground = tuple(int(value) for value in picture.pixels[0, 0])
+    whole = Image.new("RGB", (wide, high), ground)
+    scaled = Image.fromarray(picture.pixels).resize((side, side), Image.Resampling.BICUBIC)
+    whole.paste(scaled, ((wide - side) // 2, (high - side) // 2))
+    buffer = io.BytesIO()
+    whole.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def ask(rng: random.Random, picture: Rendered) -> tuple[str, str]:
     """A question about a picture and its answer, now and then about a shape that isn't there."""
     if rng.random() >= 0.07:

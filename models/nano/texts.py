@@ -369,6 +369,41 @@ def outside(rng: random.Random, split: Split) -> str:
     return _draw(rng, "train", make) if split == "train" else _draw(rng, "eval", make)
 
 
+_NEAR_MISSES: Final = (
+    "turn on the {thing}",
+    "turn off the {thing} in the {room}",
+    "open the {thing} in the {room}",
+    "close the door of the {room}",
+    "clean the {room}",
+    "play with the {animal}",
+    "set the table in the {room} for {person}",
+    "write {person} a letter",
+    "buy {food} and {food} for {person}",
+    "call {person} in {city}",
+    "what is the way to {city}",
+    "how old is {person}",
+    "how many {food} are in the {room}",
+    "find the {thing} in the {room}",
+    "is the {animal} in the {room}",
+    "wake the {animal}",
+    "show me a picture of {city}",
+)
+
+
+def near_miss(rng: random.Random, split: Split) -> str:
+    """Something close to a command for which there is no tool: the right answer is `ABOUT`."""
+
+    def make(r: random.Random) -> str:
+        slots = {"thing": w.THINGS, "room": w.ROOMS, "animal": w.ANIMALS, "person": w.NAMES, "food": w.FOOD}
+        said = r.choice(_NEAR_MISSES)
+        for name, values in {**slots, "city": w.CITIES}.items():
+            while f"{{{name}}}" in said:
+                said = said.replace(f"{{{name}}}", r.choice(values), 1)
+        return said
+
+    return _draw(rng, split, make)
+
+
 def tool_result(rng: random.Random) -> tuple[str, str]:
     """What a tool gives back, as JSON, and the sentence in it, which is also the right answer."""
     answer = " ".join(rng.choices(w.ALL, k=rng.randint(2, 7)))
