@@ -27,6 +27,7 @@ from models.json_files import parse_object
 from models.prompts import TOOLS
 
 LANGUAGES: Final = ("system", "en", "zh")
+LEVELS: Final = ("auto", "quick", "fine")
 THEMES: Final = ("system", "light", "dark")
 DEVICES: Final = ("auto", *devices.NAMES)
 
@@ -76,6 +77,13 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """How pictures are seen."""
+
+    detail: Annotated[str, Choice("how closely, and so how long: auto, quick or fine", LEVELS)] = "auto"
+
+
+@dataclass(frozen=True)
 class Interface:
     """How the window looks and speaks."""
 
@@ -118,6 +126,7 @@ class Settings:
     camera: Camera = field(default_factory=Camera)
     hotkeys: Hotkeys = field(default_factory=Hotkeys)
     model: Model = field(default_factory=Model)
+    pictures: Pictures = field(default_factory=Pictures)
     interface: Interface = field(default_factory=Interface)
     privacy: Privacy = field(default_factory=Privacy)
     tools: Tools = field(default_factory=Tools)

@@ -33,7 +33,7 @@ def default_path() -> Path:
 
 def settings(package: PackageInfo, path: Path | None = None) -> EngineSettings:
     """The engine's settings for a package on this machine; the defaults where nothing usable is kept."""
-    found = _read(path or default_path()).get(_key(package))
+    found = _read(path or default_path()).get(package_key(package))
     known = {n: v for n, v in found.items() if n in CHOSEN} if isinstance(found, dict) else {}
     if any(type(value) is not type(getattr(_DEFAULTS, name)) for name, value in known.items()):
         return _DEFAULTS
@@ -46,7 +46,7 @@ def settings(package: PackageInfo, path: Path | None = None) -> EngineSettings:
 def keep(package: PackageInfo, chosen: EngineSettings | None, path: Path | None = None) -> None:
     """Keep the settings for a package on this machine; None forgets them. Raises SettingsError."""
     values = None if chosen is None else {name: getattr(chosen, name) for name in CHOSEN}
-    _keep(_key(package), values, path or default_path())
+    _keep(package_key(package), values, path or default_path())
 
 
 def block_size(path: Path | None = None) -> int:
@@ -80,8 +80,8 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _key(package: PackageInfo) -> str:
-    """Package and machine."""
+def package_key(package: PackageInfo) -> str:
+    """A package on this machine, for files that keep what was measured."""
     return f"{package.name}, {package.bytes} bytes, on {_machine()}"
 
 

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from PIL import Image
 
+from models import crops
 from models.errors import MediaError, PackageError
 
 IMAGE_ID: Final = 200010
@@ -177,9 +178,14 @@ class FrontEnd:
         silent = self._special if self._nul is None else self._special | {self._nul}
         return TokenStream(self._tokenizer, silent)
 
-    def picture(self, png_or_jpeg: bytes) -> PictureInputs:
-        """The vision graph's inputs for one encoded picture. Raises MediaError if it can't be decoded."""
-        png = png_or_jpeg if png_or_jpeg.startswith(_PNG) else _as_png(png_or_jpeg)
+    def picture(self, png_or_jpeg: bytes, most: int | None = None) -> PictureInputs:
+        """The vision graph's inputs for one encoded picture. Raises MediaError if it can't be decoded.
+
+        ``most``: it is made smaller until it has no more crops; else the package's own limit is all.
+        """
+        png = png_or_jpeg
+        if most is not None or not png.startswith(_PNG):
+            png = _as_png(png_or_jpeg, most)
         try:
             inputs = self._processor("<|image_1|>", images=og.Images.open_bytes(png))
             return PictureInputs(
@@ -233,15 +239,18 @@ class FrontEnd:
         return features
 
 
-def _as_png(data: bytes) -> bytes:
-    """The same picture as PNG. Raises MediaError.
+def _as_png(data: bytes, most: int | None = None) -> bytes:
+    """The same picture as PNG, small enough for ``most`` crops. Raises MediaError.
 
     genai's JPEG decoder hangs on a file that is cut and ends the process on one that is damaged.
     """
     buffer = io.BytesIO()
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
-            picture.convert("RGB").save(buffer, "PNG", compress_level=1)
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
+            small = picture if most is None else crops.shrunk(picture, most)
+            if small is picture and data.startswith(_PNG):
+                return data
+            small.convert("RGB").save(buffer, "PNG", compress_level=1)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise MediaError(f"The picture can't be read: {error}", "Use a PNG or JPEG file.") from error
     return buffer.getvalue()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +27,8 @@ GRAPHS: Final = {"text": "decoder", "vision": "vision", "speech": "speech", "emb
 FIRST_OWN_ADAPTER: Final = 4
 """Adapter modes from here on are a user's own; the lower ones follow from what a conversation holds."""
 
+CROPS: Final = 36
+"""Crops of a picture at most, in packages that don't say."""
 _ORIGINAL_LENGTH: Final = 4096  # Phi-4-multimodal's, for packages without aside.json
 # fmt: off
 _EXECUTABLE: Final = frozenset((
@@ -52,7 +54,8 @@ class PackageInfo:
     ``own_adapters`` a user's adapters by name, with their values of ``adapter_input``. Lengths are in tokens.
     The KV cache takes float32 [1, kv_heads, length, head_size] twice for each of ``layers``. Longer
     recordings are transcribed in pieces of ``clip_seconds``. ``graphs`` may have ``prefill`` as well, the
-    text graph in a form that reads prompts quicker. ``retells``: it can say what a tool gave back.
+    text graph in a form that reads prompts quicker. ``retells``: it can say what a tool gave back. A
+    picture has ``crops`` at most.
     """
 
     path: Path
@@ -73,6 +76,7 @@ class PackageInfo:
     own_adapters: Mapping[str, int]
     clip_seconds: float = 30.0
     retells: bool = True
+    crops: int = CROPS
 
     @property
     def bytes(self) -> int:
@@ -271,7 +275,19 @@ def _info(
             raise PackageError(f"{name} in the model package is empty.", _FETCH)
     for name in (*processors, "tokenizer.json", "tokenizer_config.json"):
         _check_config(_json(path, name), name) if name in processors else _json(path, name)
-    return info
+    return replace(info, crops=_crops(_json(path, processors[0])))
+
+
+def _crops(processor: Mapping[str, Any]) -> int:
+    """The most crops that a vision processor cuts a picture into."""
+    try:
+        for transform in processor["processor"]["transforms"]:
+            attributes = transform["operation"].get("attrs", {})
+            if "dynamic_hd" in attributes:
+                return _positive(attributes["dynamic_hd"], 1_000)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        pass  # the processor itself will say what is wrong with it
+    return CROPS
 
 
 def _positive(value: object, most: int = 10_000_000) -> int:

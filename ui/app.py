@@ -48,11 +48,12 @@ from ui.settings.sound import SoundPage
 from ui.settings.tools import ToolsPage
 from ui.settings.window import Preferences
 from ui.window.first_start import FirstStart
+from ui.window.looks import cost
 from ui.window.main import Window
 from ui.window.model_state import ModelState
 from ui.work.archive import Archive
 from ui.work.bell import Bell
-from ui.work.brain import BrainEvent, Called, Failed, Loaded, LoadFailed, Wrote
+from ui.work.brain import BrainEvent, Called, Costs, Failed, Loaded, LoadFailed, Wrote
 from ui.work.conductor import Conductor
 from ui.work.question import Question
 
@@ -75,6 +76,7 @@ class Desktop:
         self.conductor.mouth.choose(settings.sound.speaker, settings.sound.voice)
         self._tools = data / "tools"
         self.conductor.brain.use(kit(self._tools, settings.tools))
+        self.conductor.brain.look(settings.pictures.detail)
         self._schedule = Schedule(self._tools / "timers.json")
         self.bell = Bell(self.gate, self._schedule, self._speaker)
         self.archive = Archive(self.gate, data / "history", self._complain)
@@ -152,6 +154,9 @@ class Desktop:
         self.conductor.apply(now)
         if now.sound != before.sound:
             self.conductor.mouth.choose(now.sound.speaker, now.sound.voice)
+        if now.pictures != before.pictures:
+            self.conductor.brain.look(now.pictures.detail)
+            self.window.composer.looks.show_level(now.pictures.detail)
         if now.model != before.model:
             self.load_model()
 
@@ -362,6 +367,10 @@ class Desktop:
         self.choices.remarked.connect(lambda remark: self.window.show_problem(SettingsError(remark)))
         self.window.preferences.connect(self.open_preferences)
         self.window.capture.connect(self.capture)
+        self.window.composer.looks.show_level(self.settings.pictures.detail)
+        self.window.composer.looks.chosen.connect(
+            lambda level: self.choices.change({"pictures.detail": level})
+        )
         self.window.look.connect(self.look)
         self.window.camera.chosen.connect(lambda source: self.choices.change({"camera.source": source}))
         self.window.closed.connect(self._window_closed)
@@ -418,6 +427,8 @@ class Desktop:
         match event:
             case Wrote(_, text):
                 self.pill.add_answer(text)
+            case Costs(_, seconds):
+                self.pill.show_activity(cost(seconds))
             case Called():
                 self.pill.add_answer(f"{notes.call(event.call)}\n")
             case Failed(_, error):

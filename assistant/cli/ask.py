@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assistant import packages
-from assistant.cli import conversation, inputs, options, speaking, tooling
+from assistant.cli import conversation, inputs, looking, options, speaking, tooling
 from assistant.cli.console import STOPPED, Output, complain, note, put, stoppable
 from assistant.engine import prompt
 from assistant.engine.process import EngineProcess
 from assistant.engine.protocol import Clip, GenerateOptions
+from assistant.eyes import Eyes
 from assistant.tools.kit import offered
 from models import package
 from models.errors import AsideError, Cancelled, EngineError, MediaError
@@ -57,6 +58,7 @@ class _Chat:
     transcribe: bool
     narrator: Callable[[], Narrator] | None
     output: Output
+    eyes: Eyes
 
 
 def ask(arguments: Sequence[str]) -> int:
@@ -73,9 +75,9 @@ def ask(arguments: Sequence[str]) -> int:
     output = Output(given.json)
     with ExitStack() as stack:
         path = packages.find_package(given.model)
-        looking = inputs.Looking(given.source, int(given.frames), given.over)
+        camera = inputs.Looking(given.source, int(given.frames), given.over)
         loaded = inputs.load(
-            parts, looking, given.pages
+            parts, camera, given.pages
         )  # before the model, so that a wrong name costs no wait
         narrator = speaking.narration(given, stack)
         session = stack.enter_context(conversation.open_model(path, given.adapter))
@@ -93,6 +95,7 @@ def ask(arguments: Sequence[str]) -> int:
             given.transcript,
             narrator,
             output,
+            looking.open_eyes(package.check(path), given.detail),
         )
         session.append(*_system(chat))
         if chat.tooling is not None and given.interactive:
@@ -137,7 +140,7 @@ def _answer(
     chat: _Chat, parts: list[prompt.Part], cancel: threading.Event
 ) -> tuple[conversation.Answer, AsideError | None]:
     """Ask, and show and speak the answer; the failure to speak never spoils it."""
-    chat.session.append(*conversation.question(*parts))
+    chat.session.append(*conversation.question(*looking.sized(chat.eyes, parts)))
     with ExitStack() as stack:
         narrator = stack.enter_context(chat.narrator()) if chat.narrator else None
 
@@ -153,6 +156,7 @@ def _answer(
             for call in answer.calls:
                 chat.output.line(f"→ {conversation.describe_call(call)}")
         chat.output.end()
+        chat.eyes.learn(answer.statistics)
         if chat.tooling is not None:
             chat.tooling.remind(answer)
         return answer, speaking.finish(narrator, cancel)
@@ -260,6 +264,13 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
     number = options.add_number
     number(closer, "--frames", (1, 16), 1, "pictures of the camera (default: 1)")
     number(closer, "--over", (0.0, 60.0), 2.0, "seconds from the first to the last of them (default: 2)")
+    closer.add_argument(
+        "--detail",
+        type=looking.level,
+        metavar="HOW",
+        help="how closely pictures are looked at: auto, quick, fine, or crops of 448 pixels at most "
+        "(default: that of the settings)",
+    )
     closer.add_argument(
         "--pages",
         default="",

@@ -193,7 +193,7 @@ class Encoders:
 
     def _inputs(self, segment: Picture | Clip) -> PictureInputs | ClipInputs:
         if isinstance(segment, Picture):
-            return self._front_end.picture(segment.data)
+            return self._front_end.picture(segment.data, segment.crops)
         return self._front_end.clip(segment.samples, segment.rate, segment.at)
 
     def _key(self, segment: Picture | Clip, content: str, mode: int) -> str:
@@ -210,7 +210,7 @@ class Encoders:
 
 def _content(segment: Picture | Clip) -> str:
     if isinstance(segment, Picture):
-        return f"picture {hashlib.sha256(segment.data).hexdigest()}"
+        return f"picture {segment.crops} {hashlib.sha256(segment.data).hexdigest()}"
     samples = np.ascontiguousarray(segment.samples, np.float32)
     return f"clip {segment.rate} {segment.at} {hashlib.sha256(samples.data).hexdigest()}"
 

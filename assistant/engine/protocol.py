@@ -31,9 +31,13 @@ class Text:
 
 @dataclass(frozen=True)
 class Picture:
-    """An encoded picture (PNG or JPEG) that `assistant.media` has checked."""
+    """An encoded picture (PNG or JPEG) that `assistant.media` has checked.
+
+    It is seen in ``crops`` crops at most (`assistant.detail`); None: in as many as the package allows.
+    """
 
     data: bytes = field(repr=False)
+    crops: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

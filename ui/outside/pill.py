@@ -167,6 +167,11 @@ class Pill(QWidget):
         self._question.setText(text)
         self._show_texts()
 
+    def show_activity(self, text: str) -> None:
+        """What takes long, until the next step."""
+        self._state.setText(text)
+        self._fit()
+
     def add_answer(self, text: str) -> None:
         """Some more of the answer: its end is shown."""
         self._said += text

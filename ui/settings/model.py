@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QFileDialog, QProgressBar
 from assistant import packages
 from assistant.engine import devices, memory
 from assistant.engine.protocol import EngineSettings
-from assistant.settings import Settings
+from assistant.settings import LEVELS, Settings
 from models import package
 from models.errors import AsideError
 from models.package import PackageInfo
@@ -22,6 +22,7 @@ from ui.look.nano_words import spoken
 from ui.look.theme import Theme
 from ui.settings.choices import Choices
 from ui.settings.hotkeys import command_row
+from ui.window.looks import level_name
 from ui.window.model_state import ModelState
 
 _COMMANDS: Final = (
@@ -63,6 +64,14 @@ class ModelPage(Page):
             "model.device",
             self.tr("Computed by"),
             self._devices((devices.CPU,)),
+        )
+        card = self.card(self.tr("Pictures"))
+        self.detail = self.segments(
+            card,
+            "pictures.detail",
+            self.tr("Look at them"),
+            [(level, level_name(level)) for level in LEVELS],
+            self.tr("Fine reads small text and takes longest. Automatic takes half a minute at most."),
         )
         card = self.card(self.tr("State"))
         self._progress = QProgressBar()

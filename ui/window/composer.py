@@ -40,6 +40,7 @@ from models.errors import AsideError, MediaError
 from ui.gate import Gate
 from ui.look import icons, theme
 from ui.look.theme import LIGHT, Theme
+from ui.window.looks import Looks
 from ui.window.mode_button import ModeButton, words
 from ui.window.thumbnail import SIDE, Medium, Pending, Thumbnail
 from ui.work.question import Question
@@ -118,6 +119,8 @@ class Composer(QFrame):
         self._shelf.setLayout(self._row)
         self._row.setContentsMargins(0, 0, 0, theme.SMALL)
         self._shelf.hide()
+        self.looks = Looks()
+        self.looks.hide()
         self.attach_button = self._button("attach", self.tr("Attach pictures, sound, documents (Ctrl+O)"))
         self.attach_button.clicked.connect(self.choose)
         self.screen_button = self._button("screen", self.tr("Ask about the screen"))
@@ -146,6 +149,7 @@ class Composer(QFrame):
         column.setContentsMargins(theme.ROOM, theme.GAP, theme.GAP, theme.GAP)
         column.setSpacing(theme.SMALL)
         column.addWidget(self._shelf)
+        column.addWidget(self.looks)
         column.addWidget(self.text)
         column.addLayout(buttons)
         self.setAcceptDrops(True)
@@ -365,6 +369,10 @@ class Composer(QFrame):
             pending = Pending(name, said, partial(self._give_up, number), self._theme)
             self._row.insertWidget(self._row.count() - 1, pending)
         self._shelf.setVisible(bool(self._media or self._reading))
+        pictures = any(isinstance(medium, bytes) for medium, _ in self._media)
+        self.looks.setVisible(pictures)
+        if not pictures:
+            self.looks.forget()
         self.text.setPlaceholderText(self._placeholder())
         self._show_send()
 

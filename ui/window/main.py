@@ -33,6 +33,7 @@ from ui.window.composer import Composer
 from ui.window.conversation_menu import ConversationMenu
 from ui.window.empty_page import EmptyPage
 from ui.window.header import Header
+from ui.window.looks import cost
 from ui.window.mode_button import words
 from ui.window.side import Side
 from ui.work import brain
@@ -62,6 +63,7 @@ class Window(QMainWindow):
         self.setAcceptDrops(True)
         self._conductor, self._archive = conductor, archive
         self._ready = False
+        self._cost = (0, 0.0)  # a turn, and what its pictures take
         self.menu = ConversationMenu(archive, self)
         self.side = Side(archive, self.menu)
         self.transcript = Transcript()
@@ -369,8 +371,20 @@ class Window(QMainWindow):
                 self._ready = False
                 self.header.show_model(self.tr("No model"))
                 self.show_problem(error)
-            case brain.Working(_, progress):
-                self._activity.setText(self._words(progress.stage))
+            case brain.Sized(looks):
+                self.composer.looks.show_looks(looks)
+                return
+            case brain.Prepared():
+                self.composer.looks.show_ready()
+                return
+            case brain.Costs(turn, seconds):
+                self._cost = (turn, seconds)
+                return
+            case brain.Working(turn, progress):
+                words = self._words(progress.stage)
+                if progress.stage == "vision" and self._cost[0] == turn:
+                    words = f"{words} {cost(self._cost[1])}"
+                self._activity.setText(words)
                 return
         self.composer.set_state(self._conductor.state.phase is not Phase.IDLE, self._ready)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from assistant import tuned
+from assistant import detail, tuned
 from assistant.engine import prompt
 from assistant.engine.devices import CPU
 from assistant.engine.opening import open_engine
@@ -25,9 +25,11 @@ from assistant.engine.protocol import (
     Picture,
     Progress,
     Segment,
+    Statistics,
     Token,
 )
 from assistant.engine.windows import WINDOW_SAMPLES
+from assistant.eyes import Eyes
 from assistant.history.records import ToolCall
 from assistant.history.replay import resume
 from assistant.media.sound import Sound, cut
@@ -43,6 +45,7 @@ from ui.work.events import (
     Asks,
     BrainEvent,
     Called,
+    Costs,
     Enough,
     Failed,
     Forgot,
@@ -51,6 +54,7 @@ from ui.work.events import (
     LoadFailed,
     Loading,
     Prepared,
+    Sized,
     Translated,
     Understood,
     Working,
@@ -67,6 +71,7 @@ __all__ = [
     "Brain",
     "BrainEvent",
     "Called",
+    "Costs",
     "Enough",
     "Failed",
     "Forgot",
@@ -75,6 +80,7 @@ __all__ = [
     "Loaded",
     "Loading",
     "Prepared",
+    "Sized",
     "Translated",
     "Understood",
     "Working",
@@ -125,6 +131,8 @@ class Brain:
         self._late = False  # not all of this is ready
         self._follows: tuple[int, threading.Event] | None = None  # the question that waits for it
         self._marks: list[tuple[int, bool]] = []  # session and `_answered` before each exchange
+        self._detail = "auto"
+        self._eyes: Eyes | None = None
         self._limits: tuple[str, ...] = ()
         self._clip_seconds = 30.0
         self._replied = (0, 0)  # the turn that was answered last, and the place of its answer
@@ -174,6 +182,10 @@ class Brain:
         with self._lock:
             wanted = self._wanted = replace(self._wanted, pictures=tuple(pictures))
             self._jobs.put(lambda: self._prepare(wanted))
+
+    def look(self, closely: str) -> None:
+        """How closely pictures are looked at from now on: auto, quick or fine."""
+        self._jobs.put(lambda: self._look(closely))
 
     def listen(self, turn: int) -> None:
         """The person begins to speak: prefill everything that comes before their words."""
@@ -277,6 +289,7 @@ class Brain:
             self._session = self._model = None
             settings = replace(tuned.settings(info), adapter=model.adapter, device=model.device)
             self._session, problem = open_engine(model.path, settings, self._patience)
+            self._eyes = Eyes(info, self._detail)
             self._room, self._limits, self._clip_seconds = room, info.limits, info.clip_seconds
             self._retells = info.retells
             self._path = model.path
@@ -292,6 +305,16 @@ class Brain:
             device = CPU if problem is not None else model.device
             self._tell(Loaded(model.name, time.monotonic() - started, device, problem))
 
+    def _look(self, closely: str) -> None:
+        if closely != self._detail:
+            self._detail, self._late = closely, True
+            if self._eyes is not None:
+                self._eyes.choose(closely)
+
+    def _resized(self, exchange: Exchange) -> Exchange:
+        eyes = self._eyes
+        return exchange if eyes is None else lambda: eyes.sized(exchange())[0]
+
     def _use(self, kit: Kit) -> None:
         self._kit = kit
 
@@ -303,7 +326,7 @@ class Brain:
         session.rewind(0)
         session.append(*prompt.system(self._kit.offered(self._path)))
         self._answered = False
-        resumed = resume(session, earlier, self._room)
+        resumed = resume(session, [self._resized(one) for one in earlier], self._room)
         start = [session.mark() if not resumed.marks else resumed.marks[0]] * resumed.forgotten
         self._marks = [(mark, False) for mark in (*start, *resumed.marks)]
         if resumed.forgotten:
@@ -323,19 +346,23 @@ class Brain:
 
     def _prepare(self, wanted: _Wanted) -> None:
         """Have the session end with a question's beginning. What goes wrong, the question will tell."""
-        session, turn, pictures = self._session, wanted.turn, len(wanted.pictures)
+        session, turn = self._session, wanted.turn
         self._late = False
         if session is None:
             return
-        if not pictures and not turn:
+        if not wanted.pictures and not turn:
             self._give_up_ahead(session)
             return
         try:
             if self._ahead is None:
                 self._ahead = Ahead.begin(session, self._answered)
                 self._answered = False
-            self._ahead.hold(session, [*map(Picture, wanted.pictures), *wanted.clips])
-            self._compute(session, bool(turn), pictures)
+            pictures: list[prompt.Part] = [*map(Picture, wanted.pictures)]
+            seen, looks = (pictures, []) if self._eyes is None else self._eyes.sized(pictures)
+            if looks:
+                self._tell(Sized(tuple(looks)))
+            self._ahead.hold(session, [*seen, *wanted.clips])
+            self._compute(session, bool(turn), len(pictures))
         except ContextError:
             heard = 0 if self._ahead is None else self._ahead.clips
             if turn and heard:
@@ -357,6 +384,7 @@ class Brain:
             if isinstance(event, Progress) and follows is not None:
                 self._tell(Working(follows[0], event))
             if isinstance(event, Finished):
+                self._learn(event.statistics)
                 self._late = event.reason == "cancelled"
                 if pictures and not self._late:
                     self._tell(Prepared(pictures))
@@ -377,22 +405,26 @@ class Brain:
             return
         here, answered = (session.mark(), self._answered) if ahead is None else (ahead.mark, ahead.answered)
         self._marks.append((here, answered))
-        parts = question.parts
+        parts = question.parts if self._eyes is None else self._eyes.sized(question.parts)[0]
         try:
             if question.mode.name != "chat" and question.sounds:
                 self._tell(self._written(turn, question, cancel))
                 return
             if ahead is not None:
                 rest = ahead.rest(session, parts)
+                self._tell_cost(turn, rest)
                 session.append(*prompt.end_user(*rest), *prompt.assistant())
             else:
+                self._tell_cost(turn, parts)
                 before = prompt.end() if answered else []
                 session.append(*before, *prompt.user(*parts), *prompt.assistant())
             self._ahead = None
             self._answered = True
             self._replied = (turn, session.mark() - len(prompt.assistant()))
             kit = replace(self._kit, policy=replace(self._kit.policy, retell=self._retells))
-            self._tell(reply(session, kit, turn, cancel, self._tell, keep=self.keep))
+            said = reply(session, kit, turn, cancel, self._tell, keep=self.keep)
+            self._learn(said.statistics)
+            self._tell(said)
         except Exception as error:  # the turn failed, the conversation goes on
             self._tell(Failed(turn, worded(error)))
             self._mend(session, here)
@@ -400,6 +432,16 @@ class Brain:
         finally:
             self._cancels.pop(turn, None)
             self._follows = None if self._follows and self._follows[0] == turn else self._follows
+
+    def _learn(self, statistics: Statistics) -> None:
+        if self._eyes is not None:
+            self._eyes.learn(statistics)
+
+    def _tell_cost(self, turn: int, parts: Sequence[prompt.Part]) -> None:
+        """What takes long is said before it starts."""
+        seconds = 0.0 if self._eyes is None else self._eyes.seconds(parts)
+        if seconds > detail.LONG:
+            self._tell(Costs(turn, seconds))
 
     def _heard(self, turn: int, text: str) -> None:
         """Have the conversation hold what was heard, unless tools were called or it went on since."""

@@ -373,7 +373,14 @@ class Conductor(QObject):
     def _tell(self, event: BrainEvent) -> None:
         """An event of the brain's thread, in the GUI thread."""
         match event:
-            case brain.Loading() | brain.Loaded() | brain.LoadFailed() | brain.Forgot() | brain.Prepared():
+            case (
+                brain.Loading()
+                | brain.Loaded()
+                | brain.LoadFailed()
+                | brain.Forgot()
+                | brain.Prepared()
+                | brain.Sized()
+            ):
                 if isinstance(event, brain.Loaded):
                     self._gate.run(self.mouth.prepare)  # the first answer needn't wait for voice and speaker
                 self.told.emit(event)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from assistant.detail import Look
 from assistant.engine.devices import CPU
 from assistant.engine.protocol import Progress, Reason, Statistics
 from assistant.history.records import CallState, ToolCall
@@ -144,6 +145,21 @@ class Prepared:
 
 
 @dataclass(frozen=True)
+class Sized:
+    """How the pictures that wait will be seen; before they are."""
+
+    looks: tuple[Look, ...]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The pictures of this turn's question are not ready: so many ``seconds`` to look at them."""
+
+    turn: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Enough:
     """The model can't hear more of the recording of this turn than its first ``samples``, at 16 kHz."""
 
@@ -154,6 +170,8 @@ class Enough:
 BrainEvent = (
     Prepared
     | Enough
+    | Sized
+    | Costs
     | Limited
     | Loading
     | Loaded
