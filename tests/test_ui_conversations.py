@@ -196,7 +196,7 @@ def test_it_is_renamed_exported_and_deleted_with_the_keyboard(
         open_menu()
         choose(screen, "Delete …")
         dialog(QMessageBox)
-        screen.xdotool("key", "alt+y")
+        screen.xdotool("key", "shift+Tab", "space")  # the button beside it
         wait_until(lambda: window.side.list.count() == 0)
         wait_until(lambda: window.talk.empty)
         assert not button.isVisible()

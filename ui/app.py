@@ -31,7 +31,7 @@ from ui.look import error_words, icons, theme
 from ui.look.controls import tip
 from ui.look.form import Page
 from ui.look.theme import Theme, Type
-from ui.look.translation import Translation, retranslate
+from ui.look.translation import Translation, of_qt, retranslate
 from ui.outside import portal
 from ui.outside.hotkeys import ESCAPE, Pressed, Released
 from ui.outside.keys import Keys
@@ -254,7 +254,11 @@ class Desktop:
         """The hotkeys of the settings, where programs may have any."""
         self.keys.grab(self.settings.hotkeys)
         self._catch_escape()
+        self._show_keys()
+
+    def _show_keys(self) -> None:
         self.window.composer.talk_key = self.keys.talk
+        self.window.empty.show_keys(self.keys.talk, self.keys.screen)
 
     def pressed(self, event: Pressed | Released) -> None:
         """A hotkey."""
@@ -395,12 +399,14 @@ class Desktop:
 
     def _pause_keys(self, pause: bool) -> None:
         self.keys.pause(pause)
-        self.window.composer.talk_key = self.keys.talk
+        self._show_keys()
 
     def _translated(self) -> Translation:
         """The language of the settings, from here on."""
         wanted = self.settings.interface.language
         language = QLocale.system().name() if wanted == "system" else wanted
+        self._qt_words = of_qt(language, self._application)
+        self._application.installTranslator(self._qt_words)
         made = Translation(language, self._application)
         self._application.installTranslator(made)
         self._application.setLayoutDirection(made.direction)
@@ -410,9 +416,12 @@ class Desktop:
         """Everything that is shown in the language of the settings, in place."""
         before = self._translation
         self._application.removeTranslator(before)
+        self._application.removeTranslator(self._qt_words)
+        self._qt_words.deleteLater()
         self._translation = self._translated()
         retranslate((self.window, self.pill, self.tray.menu), before, self._translation)
         before.deleteLater()
+        self._show_keys()
         self.window.side.refresh()
         self.tray.set_theme(self.theme)
         self.preferences.rebuild()
@@ -471,6 +480,8 @@ class Desktop:
         self._application.applicationStateChanged.disconnect(self._catch_escape)
         self._application.removeTranslator(self._translation)
         self._translation.deleteLater()
+        self._application.removeTranslator(self._qt_words)
+        self._qt_words.deleteLater()
         self.tray.close()
         self.choices.deleteLater()
         self.preferences.deleteLater()

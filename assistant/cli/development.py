@@ -10,7 +10,7 @@ from assistant import packages
 from assistant.cli import options
 from assistant.cli.desktop import need_display
 
-_PICTURE = Path(__file__).parent / "demo_files" / "shapes.png"
+_FILES = Path(__file__).parent / "demo_files"
 
 
 def dev(arguments: Sequence[str]) -> int:
@@ -24,6 +24,8 @@ def dev(arguments: Sequence[str]) -> int:
     given = words.parse_args(list(arguments))
     need_display()
     screenshots: Callable[..., list[Path]] = importlib.import_module("ui.dev.gallery").screenshots
-    for path in screenshots(given.folder, packages.find_package(given.model), _PICTURE, given.language):
+    package = packages.find_package(given.model)
+    files = _FILES / "shapes.png", _FILES / "question.wav"
+    for path in screenshots(given.folder, package, *files, given.language):
         print(path)
     return 0

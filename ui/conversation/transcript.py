@@ -229,7 +229,7 @@ class Transcript(QTextEdit):
             place = self.place(message)
             if place is not None and (place.top() < 0 or place.bottom() > self.viewport().height()):
                 self.reveal(message)
-            self._show_bar(message)
+        self._show_bar(message)
         self.viewport().update()
 
     def go(self, step: int) -> None:

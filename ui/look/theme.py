@@ -160,7 +160,9 @@ QListWidget::item:selected:active {{ color: {t.accent}; }}
 QToolButton, QPushButton {{ background: transparent; color: {t.text}; border: 1px solid transparent;
     border-radius: {GAP}px; padding: {SMALL + 2}px; }}
 QToolButton:hover, QPushButton:hover {{ background: {t.hover}; }}
-QToolButton:focus, QPushButton:focus {{ border-color: {t.accent}; }}
+QDialogButtonBox {{ dialogbuttonbox-buttons-have-icons: 0; }}
+QDialog QPushButton {{ background: {t.raised}; border: 1px solid {t.line}; min-width: {2 * HUGE}px; }}
+QToolButton:focus, QPushButton:focus, QDialog QPushButton:focus {{ border-color: {t.accent}; }}
 #preferences {{ padding: {GAP}px {ROOM}px; }}
 QToolButton:disabled, QPushButton:disabled {{ color: {t.faint}; }}
 QPushButton {{ padding: {GAP}px {ROOM}px; }}

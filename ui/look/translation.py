@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from PySide6.QtCore import QLocale, QObject, Qt, QTranslator
+from PySide6.QtCore import QLibraryInfo, QLocale, QObject, Qt, QTranslator
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QLineEdit, QWidget
 
@@ -49,6 +49,14 @@ class Translation(QTranslator):
     def say(self, text: str) -> str:
         """A text of the source in this language."""
         return self._texts.get(text, text)
+
+
+def of_qt(language: str, parent: QObject) -> QTranslator:
+    """The words of Qt's own dialogs and menus; English where it has none."""
+    made = QTranslator(parent)
+    folder = QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)
+    made.load(QLocale(language), "qtbase", "_", folder)
+    return made
 
 
 def retranslate(roots: Iterable[QObject], before: Translation, now: Translation) -> None:

@@ -30,8 +30,15 @@ class Keys:
     @property
     def talk(self) -> str:
         """The key to hold while speaking; "" where there is none of ours."""
-        mine = isinstance(self.grabbed, Hotkeys) and self._wanted.talk not in self.grabbed.taken
-        return self._wanted.talk if mine else ""
+        return self._mine(self._wanted.talk)
+
+    @property
+    def screen(self) -> str:
+        """The key for the screen; "" where there is none of ours."""
+        return self._mine(self._wanted.screen)
+
+    def _mine(self, keys: str) -> str:
+        return keys if isinstance(self.grabbed, Hotkeys) and keys not in self.grabbed.taken else ""
 
     def grab(self, wanted: settings.Hotkeys) -> None:
         """These, where programs may have any, in place of those of before."""

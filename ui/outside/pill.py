@@ -6,12 +6,22 @@ from collections import deque
 from typing import Final
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QCursor, QGuiApplication, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import (
+    QColor,
+    QCursor,
+    QGuiApplication,
+    QPainter,
+    QPainterPath,
+    QPaintEvent,
+    QPen,
+    QRegion,
+)
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from assistant.turn import Phase, State
 from ui.look import icons, theme
 from ui.look.theme import LIGHT, Theme
+from ui.outside.windows import composited
 from ui.window.cards import Cards, breakable
 from ui.work.events import BrainEvent
 
@@ -77,6 +87,7 @@ class Pill(QWidget):
         self.setFixedWidth(_WIDTH)
         self._theme = LIGHT
         self._phase = Phase.IDLE
+        self._see_through = True
         self._said = ""
         self._icon = QLabel()
         self._state = QLabel()
@@ -227,12 +238,16 @@ class Pill(QWidget):
         self._fit()
 
     def _fit(self) -> None:
-        bottom = self.geometry().bottom()
+        bottom, before = self.geometry().bottom(), self.size()
         column = self._column  # without a text to wrap, its height doesn't depend on its width
         wraps = column.hasHeightForWidth()
         self.resize(_WIDTH, column.totalHeightForWidth(_WIDTH) if wraps else column.totalSizeHint().height())
         if self.isVisible():
             self.move(self.x(), bottom - self.height() + 1)
+        if not self._see_through and (self.size() != before or self.mask().isEmpty()):
+            outline = QPainterPath()
+            outline.addRoundedRect(QRectF(self.rect()), theme.LARGE, theme.LARGE)
+            self.setMask(QRegion(outline.toFillPolygon().toPolygon()))
 
     def _hide_unless_needed(self) -> None:
         self.setVisible(bool(self.cards.shown))
@@ -251,6 +266,7 @@ class Pill(QWidget):
         """At the bottom of the screen where the pointer is."""
         screen = QGuiApplication.screenAt(QCursor.pos()) or QGuiApplication.primaryScreen()
         room = screen.availableGeometry()
+        self._see_through = composited()
         self._fit()
         self.move(room.center().x() - _WIDTH // 2, room.bottom() - self.height() - theme.HUGE)
         self.show()

@@ -10,6 +10,23 @@ from PySide6.QtCore import QRect
 from ui.outside.hotkeys import available
 
 
+def composited() -> bool:
+    """Whether windows can be seen through; where nobody puts them together, their corners would be black."""
+    if not available():
+        return True
+    from Xlib import display, error  # noqa: PLC0415 # only where there is an X server
+
+    try:
+        server: Any = display.Display()
+    except (error.DisplayError, OSError):
+        return True
+    try:
+        name = f"_NET_WM_CM_S{server.get_default_screen()}"
+        return bool(server.get_selection_owner(server.intern_atom(name)))
+    finally:
+        server.close()
+
+
 def windows() -> list[QRect]:
     """All windows that can be seen, with their frames, the uppermost first; in pixels of the X server.
 

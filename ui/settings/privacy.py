@@ -150,6 +150,8 @@ class PrivacyPage(Page):
             .replace("{folder}", str(self._folder / "history"))
         )
         yes = box.addButton(self.tr("Delete everything"), QMessageBox.ButtonRole.DestructiveRole)
+        yes.setProperty("kind", "danger")
+        yes.style().polish(yes)
         box.setDefaultButton(box.addButton(self.tr("Cancel"), QMessageBox.ButtonRole.RejectRole))
         box.exec()
         chosen = box.clickedButton() is yes

@@ -16,6 +16,7 @@ from assistant.history.export import Exported, Format
 from assistant.history.records import Conversation, NewTurn
 from models.errors import AsideError, HistoryError
 from ui.look import icons
+from ui.look.controls import tip
 from ui.look.theme import LIGHT, Theme
 from ui.work.archive import Archive, Unkept
 
@@ -97,12 +98,14 @@ class ConversationMenu(QObject):
         box.setTextFormat(Qt.TextFormat.PlainText)
         box.setWindowTitle(self.tr("Delete"))
         box.setText(self.tr("Delete this conversation with its pictures and recordings?"))
-        box.setInformativeText(title)
-        box.setStandardButtons(QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.Cancel)
-        box.setDefaultButton(QMessageBox.StandardButton.Cancel)
+        box.setInformativeText(tip(title))  # which is never plain
+        yes = box.addButton(self.tr("Delete"), QMessageBox.ButtonRole.DestructiveRole)
+        yes.setProperty("kind", "danger")
+        yes.style().polish(yes)
+        box.setDefaultButton(box.addButton(self.tr("Cancel"), QMessageBox.ButtonRole.RejectRole))
 
-        def answer(button: int) -> None:
-            if button == QMessageBox.StandardButton.Yes.value:
+        def answer(_: int) -> None:
+            if box.clickedButton() is yes:
                 self._archive.delete(number, lambda _: self.deleted.emit(number))
 
         box.finished.connect(answer)

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 from ui.look import icons, theme
 from ui.look.theme import Theme
 
-_HEIGHT: Final = 320  # logical pixels that mark, words and examples need
+_HEIGHT: Final = 350  # logical pixels that mark, words and examples need
 
 
 class EmptyPage(QWidget):
@@ -45,7 +45,24 @@ class EmptyPage(QWidget):
             button.clicked.connect(lambda _=False, text=example: self.chosen.emit(text))
             self.examples.append(button)
             column.addWidget(button, 0, Qt.AlignmentFlag.AlignCenter)
+        column.addSpacing(theme.SMALL)
+        self._keys = QLabel()
+        self._keys.setProperty("kind", "small")
+        self._keys.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        column.addWidget(self._keys)
         column.addStretch(3)
+
+    def show_keys(self, talk: str, screen: str) -> None:
+        """The hotkeys that there are; "" is none."""
+        said = [
+            text.replace("{keys}", keys.replace("+", " + "))
+            for text, keys in (
+                (self.tr("Hold {keys} to speak"), talk),
+                (self.tr("{keys} to show the screen"), screen),
+            )
+            if keys
+        ]
+        self._keys.setText("   ·   ".join(said))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Called by Qt: where there is little room, the examples go first."""
@@ -53,6 +70,7 @@ class EmptyPage(QWidget):
         fits = event.size().height() >= _HEIGHT
         for button in self.examples:
             button.setVisible(fits)
+        self._keys.setVisible(fits)
 
     def set_theme(self, colours: Theme) -> None:
         """The mark in the theme's colours."""
