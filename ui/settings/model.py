@@ -59,6 +59,7 @@ class ModelPage(Page):
             card, "model.adapter", self.tr("Adapter"), [("", self.tr("The model's own"))],
             self.tr("A LoRA of yours that was built into the package."),
         )  # fmt: skip
+        self.adapter.setEnabled(False)  # until one is found
         self.device = self.picker(
             card,
             "model.device",
