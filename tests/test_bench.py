@@ -58,3 +58,16 @@ def test_without_a_display_it_says_so(aside: Aside) -> None:
 def test_a_file_that_can_not_be_written_is_said_before(aside: Aside, tmp_path: Path) -> None:
     del tmp_path
     assert "nowhere/found.json" in aside("bench", "desktop", "--json", "nowhere/found.json").complaint()
+
+
+def test_a_question_about_the_screen_is_timed_with_its_picture_ready_or_not(aside: Aside) -> None:
+    found = aside(
+        "bench", "screenshot", "--model", aside.model, "--rounds", 1, "--detail", 1, "--json", "found.json"
+    )
+    assert found.code in (0, 1), found.err
+    report = json.loads(aside.path("found.json").read_text())
+    measures = {one["name"]: one for one in report["measures"]}
+    assert measures["picture ready"]["median"] < measures["picture with the question"]["median"]
+    assert measures["ratio ready"]["wanted"] == 1.5
+    assert "1 crops, 426 tokens, 23 %" in found.out
+    assert "65 tokens and 0 crops were left, 0 tokens were computed again" in found.out

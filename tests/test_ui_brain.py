@@ -23,6 +23,7 @@ from assistant.engine.process import Patience
 from assistant.engine.protocol import Clip
 from assistant.engine.windows import Windows
 from assistant.media import sound
+from assistant.modes import Mode
 from assistant.voice.microphone import FileMicrophone
 from models import package
 from ui.work import brain
@@ -190,6 +191,35 @@ def test_a_recording_without_room_for_more_is_ended(long: sound.Sound, tmp_path:
         assert enough.samples / 16_000 == 80, "the third window leaves too little for an answer"
         one.brain.drop(1)
         assert one.ask(2, Question("hello"))[0]
+
+
+def test_a_question_about_a_picture_that_is_not_ready_yet_goes_on_from_there(spoken: sound.Sound) -> None:
+    blue = circle("blue")
+    with loaded() as one:
+        expected, cost = one.ask(1, Question("", (blue,), (spoken,)))
+    assert cost.statistics.crops == 2
+    with loaded() as one:
+        one.brain.prepare([blue])
+        one.brain.listen(1)
+        text, last = one.ask(1, Question("", (blue,), (spoken,)))
+        assert text == expected
+        assert one.events.count(brain.Prepared(1)) >= 1
+        assert last.statistics.crops == last.statistics.recomputed == 0
+        assert last.statistics.prefilled < 13 * spoken.seconds + 5
+
+
+def test_looking_at_a_picture_gives_way_and_is_done_afterwards(spoken: sound.Sound) -> None:
+    screen, data = Image.new("RGB", (896, 896), "white"), BytesIO()
+    screen.save(data, "PNG")
+    with loaded() as one:
+        one.brain.prepare([data.getvalue()])
+        one.brain.caption(1, spoken, Mode("transcribe"))
+        one.brain.end_captions(1)
+        one.wait(lambda e: e == brain.Prepared(1))
+        wrote = next(i for i, event in enumerate(one.events) if isinstance(event, brain.Wrote))
+        assert wrote < one.events.index(brain.Prepared(1))
+        _, last = one.ask(2, Question(QUESTION, (data.getvalue(),)))
+        assert last.statistics.crops == 0
 
 
 def test_drafts_hear_what_is_said_and_not_what_is_seen(spoken: sound.Sound) -> None:

@@ -15,16 +15,16 @@ from assistant import __version__
 from assistant.tuned import processor
 
 Verdict = Literal["ok", "missed", "not measured", "–"]
-_UNITS: Final = {"ms": 1000.0, "s": 1.0}
+_UNITS: Final = {"ms": 1000.0, "s": 1.0, "×": 1.0}
 
 
 @dataclass(frozen=True)
 class Measure:
     """One quantity, measured once in each run.
 
-    values   in seconds.
-    unit     in which it is shown: ms or s.
-    wanted   seconds that the statistic may have at most; None: it is only told.
+    values   in seconds; of "×", ratios.
+    unit     in which it is shown.
+    wanted   what the statistic may have at most; None: it is only told.
     by       which statistic is judged: the median or the worst.
     how      how it was measured, or what it is derived from.
     """
@@ -32,7 +32,7 @@ class Measure:
     name: str
     what: str
     values: tuple[float, ...]
-    unit: Literal["ms", "s"] = "ms"
+    unit: Literal["ms", "s", "×"] = "ms"
     wanted: float | None = None
     by: Literal["median", "worst"] = "median"
     how: str = ""
@@ -75,7 +75,7 @@ class Measure:
         if seconds is None:
             return ""
         value = seconds * _UNITS[self.unit]
-        return f"{value:.2f}" if self.unit == "s" else f"{value:.1f}" if value < 10 else f"{value:.0f}"
+        return f"{value:.2f}" if self.unit != "ms" else f"{value:.1f}" if value < 10 else f"{value:.0f}"
 
     def row(self) -> tuple[str, ...]:
         """The cells of a table's row."""

@@ -13,12 +13,13 @@ from typing import Final
 
 from assistant import packages
 from assistant.bench.report import Report
-from assistant.cli import bench_engine, bench_tune, options
+from assistant.cli import bench_engine, bench_screenshot, bench_tune, options
 from models.errors import MediaError
 
 _EXAMPLES: Final = """  aside bench desktop --virtual
   aside bench desktop --runs 3 --json found.json
   aside bench engine --quick --json found.json --plot found.svg
+  aside bench screenshot --model phi4mm --rounds 5
   aside bench tune --model phi4mm"""
 
 
@@ -43,6 +44,11 @@ def bench(arguments: Sequence[str]) -> int:
     )
     bench_engine.add(engine)
     engine.set_defaults(run=bench_engine.run)
+    screenshot = commands.add_parser(
+        "screenshot", help="a spoken question about the screen, its picture ready or not", allow_abbrev=False
+    )
+    bench_screenshot.add(screenshot)
+    screenshot.set_defaults(run=bench_screenshot.run)
     tune = commands.add_parser(
         "tune", help="choose the engine's settings for this machine by measurement", allow_abbrev=False
     )

@@ -59,6 +59,7 @@ class Answer:
                 "prefilled": cost.prefilled,
                 "reused": cost.reused,
                 "recomputed": cost.recomputed,
+                "crops": cost.crops,
                 "generated": cost.generated,
                 "seconds": {stage: round(value, 4) for stage, value in cost.seconds.items()},
                 "first_token": None if self.first_token is None else round(self.first_token, 4),

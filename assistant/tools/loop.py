@@ -131,6 +131,7 @@ class _Turn:
                 prefilled=sum(one.prefilled for one in self.spent),
                 reused=sum(one.reused for one in self.spent),
                 recomputed=sum(one.recomputed for one in self.spent),
+                crops=sum(one.crops for one in self.spent),
                 generated=sum(one.generated for one in self.spent),
                 seconds=dict(sorted(seconds.items())),
             ),
