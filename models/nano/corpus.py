@@ -17,8 +17,8 @@ from models.nano import pictures, shape, speech, texts
 from models.nano import words as w
 
 SHARD: Final = 500  # utterances
-KINDS: Final = ("command", "general", "row", "talk", "question", "long")
-_WEIGHTS: Final = (28, 28, 27, 4, 6, 7)
+KINDS: Final = ("command", "general", "row", "talk", "question", "long", "outside")
+_WEIGHTS: Final = (28, 26, 24, 4, 6, 7, 5)
 
 
 PAUSE: Final = " , "
@@ -67,6 +67,8 @@ def spoken(rng: random.Random, split: texts.Split, kind: str) -> tuple[str, str]
         return texts.general(rng, split), texts.ABOUT
     if kind == "row":
         return texts.row(rng, split), texts.ABOUT
+    if kind == "outside":
+        return rng.choice((texts.near_miss, texts.outside))(rng, split), texts.ABOUT
     if kind == "long":  # sentences, with pauses between them
         parts = [
             spoken(rng, split, rng.choice(("command", "general", "row")))[0] for _ in range(rng.randint(2, 6))

@@ -133,7 +133,7 @@ def loss(
     grown = min(1.0, (progress - ALIGNED) / (GROWN - ALIGNED))
     losses["word"] = (0.05 + 0.95 * grown) * ctc_loss(words, tokens, [t for t, _ in wanted])
     if grown < 1:
-        scores = F.log_softmax(letters.detach(), -1).numpy()
+        scores = F.log_softmax(letters.detach().float(), -1).numpy()
         places: list[tuple[int, int, int]] = []
         for row, (utterance, (_, sounds)) in enumerate(zip(batch, wanted, strict=True)):
             ends = align(scores[row, : 2 * int(tokens[row])], sounds)

@@ -22,6 +22,12 @@ from models.nano.wer import word_errors
 WARM: Final = 0.06
 """The first part of the stage: the projector alone learns to say in word embeddings what CTC reads."""
 CTC_WEIGHT: Final = 0.3
+ENCODED: Final = 0.75
+"""From here on the encoder stays as it is, so that adapter and projector learn to read what it ends with."""
+JOINED: Final = 0.3
+"""The share of rows without tools that are one long recording, made of several clips one after the other."""
+LONGEST: Final = 3000
+"""Frames of such a recording, 30 s."""
 
 
 def silence(front: FrontEnd, rng: random.Random, count: int) -> list[corpus.Utterance]:
@@ -33,6 +39,19 @@ def silence(front: FrontEnd, rng: random.Random, count: int) -> list[corpus.Utte
     return out
 
 
+_FREE: Final = {"command": 0.0, "talk": 0.7, "silence": 0.5, "question": 0.1}
+_FREE_TOOLS: Final = {**_FREE, "command": 0.85, "outside": 0.9, "general": 0.5, "row": 0.3, "long": 0.3}
+"""How often a clip of each kind comes without an instruction, so that the reply is up to the model."""
+
+
+def joined(writer: rows.Writer, clips: list[tuple[int, corpus.Utterance]]) -> rows.Row:
+    """A row that transcribes clips one after the other as one recording."""
+    made = rows.Row()
+    text = " ".join(clip.text for _, clip in clips)
+    writer.turn(made, [*(rows.Gap(number) for number, _ in clips), prompts.TRANSCRIBE], text)
+    return made
+
+
 def row(
     writer: rows.Writer, rng: random.Random, clips: list[tuple[int, corpus.Utterance]], context: str
 ) -> rows.Row:
@@ -40,7 +59,7 @@ def row(
     made = rows.Row()
     for number, clip in clips:
         gap = rows.Gap(number)
-        free = {"command": 0.8 if context == "tools" else 0.0, "talk": 0.7, "silence": 0.5, "question": 0.1}
+        free = _FREE_TOOLS if context == "tools" else _FREE
         if rng.random() < free.get(clip.kind, 0.06):
             writer.turn(made, [gap], clip.reply or texts.ABOUT)
         elif rng.random() < 0.03:
@@ -56,11 +75,18 @@ def row(
 def make_rows(
     writer: rows.Writer, rng: random.Random, batch: list[corpus.Utterance], context: str
 ) -> list[rows.Row]:
-    """Rows that use each clip of the batch once, a quarter of them in conversations of two turns."""
+    """Rows that use each clip of the batch once: alone, in two turns, or several as one recording."""
     out: list[rows.Row] = []
     numbered = list(enumerate(batch))
     rng.shuffle(numbered)
     while numbered:
+        if context != "tools" and rng.random() < JOINED:
+            room = max(1, LONGEST // max(len(clip.frames) for _, clip in numbered))
+            several = numbered[: min(room, rng.randint(2, 8))]
+            if all(clip.text for _, clip in several):
+                out.append(joined(writer, several))
+                numbered = numbered[len(several) :]
+                continue
         take = 2 if rng.random() < 0.15 else 1
         out.append(row(writer, rng, numbered[:take], context))
         numbered = numbered[take:]
@@ -95,16 +121,19 @@ class Listener:
             inside = torch.arange(encoded.shape[1])[None] < tokens[:, None]
             projected = network.project_speech(model, encoded, vision=False)
             return {"warm": (projected - wanted)[inside].pow(2).sum(-1).mean()}
-        encoded, _ = network.hear(model, frames, lengths)
-        spoken = [i for i, u in enumerate(batch) if u.text]
-        words = [self._heads.targets(batch[i].text)[0] for i in spoken]
-        again = ctc.ctc_loss(self._heads.token_head(encoded[spoken]), tokens[spoken], words)
+        with torch.set_grad_enabled(progress < ENCODED):
+            encoded, _ = network.hear(model, frames, lengths)
         projected = network.project_speech(model, encoded, vision=False)
         features = [p[:n] for p, n in zip(projected, tokens.tolist(), strict=True)]
         context: rows.Context = rng.choices(("tools", "plain", "none"), (55, 30, 15))[0]
         prefix = rows.run_context(model, self._writer, context, self._lora)
         made = make_rows(self._writer, rng, batch, context)
         found = rows.score(model, made, prefix, features, self._lora)
+        if progress >= ENCODED:
+            return {context: found.loss}
+        spoken = [i for i, u in enumerate(batch) if u.text]
+        words = [self._heads.targets(batch[i].text)[0] for i in spoken]
+        again = ctc.ctc_loss(self._heads.token_head(encoded[spoken]), tokens[spoken], words)
         return {context: found.loss, "ctc": CTC_WEIGHT * again}
 
     @torch.no_grad()

@@ -147,7 +147,9 @@ def typed_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Split,
     elif kind == "picture":
         picture_turns(writer, row, rng, whole=rng.random() < 0.1)
     elif kind == "repeat":
-        text = texts.row(rng, split) if rng.random() < 0.7 else texts.general(rng, split)
+        make = texts.row if rng.random() < 0.7 else texts.general
+        # long ones too, or the place is lost in long recordings
+        text = " ".join(make(rng, split) for _ in range(rng.choice((1, 1, 1, rng.randint(2, 6)))))
         instruction = rng.choice(("repeat", "repeat this", "say"))
         if rng.random() < 0.65:
             writer.turn(row, [f"{instruction}:", *stretched(writer, rng, text)], text)
@@ -157,7 +159,8 @@ def typed_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Split,
         said, answer = rng.choice(texts.TALK)
         writer.turn(row, [texts.written(rng, rng.choice(said))], answer)
     else:
-        writer.turn(row, [texts.written(rng, texts.outside(rng, split))], texts.ABOUT)
+        make = texts.near_miss if rng.random() < 0.3 else texts.outside
+        writer.turn(row, [texts.written(rng, make(rng, split))], texts.ABOUT)
 
 
 COPYING_UNTIL: Final = 0.15

@@ -21,6 +21,8 @@ ROWS: Final = 12  # a picture
 ANCHOR: Final = 0.3
 SPOKEN, BARS = 0.65, 0.35
 """The shares of spoken questions, and of pictures with bars."""
+FOLLOWED, SECOND = 0.25, 0.2
+"""The shares of rows with a second question about their picture, and of steps about a second picture."""
 PARTS_UNTIL: Final = 0.55
 """The part of the stage that shows only the cells with something on them, and once; then all, twice."""
 WARM: Final = 0.06
@@ -34,6 +36,10 @@ def _parts(features: Tensor, labels: Tensor) -> Tensor:
     kept = (shown + torch.rand(shown.shape)).topk(count, 1).indices.sort(1).values
     at = kept + kept // pictures.CELLS  # a separator after each row
     return features[torch.arange(len(features))[:, None], at]
+
+
+Before = list[list[int | tuple[int, ...] | Tensor]]
+"""Items of an earlier turn, one list for each picture, all as long."""
 
 
 class Voices:
@@ -64,11 +70,36 @@ class Viewer:
     def __init__(self, model: Any, lora: network.Lora | None, writer: rows.Writer) -> None:
         self._model, self._lora, self._writer = model, lora, writer
 
-    def _start(self, context: network.Prefix | None, features: Tensor) -> network.Prefix:
-        """The cache of a context and the beginning of a user turn with a picture, one for each picture."""
+    def _start(
+        self, context: network.Prefix | None, features: Tensor, before: Before | None = None
+    ) -> network.Prefix:
+        """The cache of a context and the beginning of a user turn with a picture, one for each picture.
+
+        `before` is a turn about another picture that comes first.
+        """
         start = shape.token_id("<|user|>")
-        embeds = network.embed_rows(self._model, [[start, f] for f in features])
+        items: list[list[int | tuple[int, ...] | Tensor]] = [[start, f] for f in features]
+        if before:
+            items = [[*one, *after] for one, after in zip(before, items, strict=True)]
+        embeds = network.embed_rows(self._model, items)
         return network.decode(self._model, embeds, self._lora, context)[1]
+
+    def _before(self, rng: random.Random, shown: list[pictures.Rendered], features: Tensor) -> Before | None:
+        """A turn about each picture, all of the same length; None if no such questions are found."""
+        start, end = shape.token_id("<|user|>"), shape.token_id("<|end|>")
+        options: list[dict[tuple[int, int], list[int]]] = []
+        for picture in shown:
+            found: dict[tuple[int, int], list[int]] = {}
+            for question, answer in picture.facts:
+                asked, reply = self._writer.encode(f"{question}?"), self._writer.encode(answer)
+                key = (len(asked), len(reply))
+                found[key] = [*asked, end, shape.token_id("<|assistant|>"), *reply, end]
+            options.append(found)
+        common = sorted(set.intersection(*(set(found) for found in options)))
+        if not common:
+            return None
+        key = rng.choice(common)
+        return [[start, seen, *found[key]] for seen, found in zip(features, options, strict=True)]
 
     def _hear(self, clips: list[corpus.Utterance]) -> list[Tensor]:
         """Features of clips through the vision projector of speech; the encoder is not trained here."""
@@ -102,12 +133,12 @@ class Viewer:
         written = texts.written(rng, question)
         turns: list[tuple[list[rows.Item | str], str]] = [([gap or written], answer)]
         extra = rng.random()
-        if extra < 0.1:
+        if extra < FOLLOWED:
             question, answer = pictures.ask(rng, picture)
             turns.append(([texts.written(rng, question)], answer))
-        elif extra < 0.14:
+        elif extra < FOLLOWED + 0.04:
             turns.append(([texts.written(rng, texts.outside(rng, "train"))], texts.ABOUT))
-        elif extra < 0.18:
+        elif extra < FOLLOWED + 0.08:
             command = texts.command(rng, "train")
             turns.append(([texts.typed(rng, command)], command.call))
         return row(self._writer, turns)
@@ -128,7 +159,14 @@ class Viewer:
         if progress < PARTS_UNTIL:
             features = _parts(features, labels)
         context: rows.Context = rng.choices(("tools", "plain", "none"), (10, 50, 40))[0]
-        cache = self._start(rows.run_context(self._model, self._writer, context, self._lora), features)
+        begun = rows.run_context(self._model, self._writer, context, self._lora)
+        before = None
+        if progress > PARTS_UNTIL and rng.random() < SECOND:
+            others = [pictures.render(rng, kind, most) for _ in range(count)]
+            with torch.no_grad():
+                cells = network.see_cells(self._model, vision.tensor(others)[0])
+            before = self._before(rng, others, network.project_picture(self._model, cells))
+        cache = self._start(begun, features, before)
         clips: list[corpus.Utterance] = []
         made: list[rows.Row] = []
         for picture in made_pictures:

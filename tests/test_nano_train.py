@@ -1,0 +1,56 @@
+"""The recipe of the nano model from nothing, every stage for a moment: it runs, and a model comes out."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from models.frontend import FrontEnd
+from models.nano import corpus, listen, publish, rows, see, shipped, speech, train
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tokenizer of the shipped model and very little speech."""
+    folder = tmp_path_factory.mktemp("recipe")
+    shipped.write(publish.HERE / "checkpoint", folder / "shipped")
+    (folder / "shipped" / "front").rename(folder / "front")
+    front, espeak = FrontEnd(folder / "front"), speech.Espeak()
+    (folder / "speech").mkdir()
+    corpus.make_shard(front, espeak, 0, folder / "speech" / "0000.npz", count=40)
+    corpus.make_shard(front, espeak, 0, folder / "held.npz", split="eval", count=4)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch's own about bfloat16
+def test_every_stage_runs_from_nothing_and_the_model_can_be_put_together(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(see.Viewer, "scores", lambda *_: {})
+    monkeypatch.setattr(train, "language_scores", lambda *_: {})
+    monkeypatch.setattr(train.vision, "scores", lambda *_: {})
+    monkeypatch.setattr(listen, "WARM", 0.0)
+    for name, (run, _) in train.STAGES.items():
+        run(out, 0.02)
+        noted = [json.loads(line) for line in (out / f"{name}.jsonl").read_text().splitlines()]
+        assert noted[-1]["final"] == 1
+    model, hear, look = publish.assemble(out)
+    assert model is not None
+    assert {key.split("/")[0] for key in hear.a} == {key.split("/")[0] for key in look.a}
+
+
+def test_several_clips_become_one_long_recording(out: Path) -> None:
+    writer = rows.Writer(FrontEnd(out / "front"))
+    clips = [clip for clip in corpus.read_shard(out / "speech" / "0000.npz") if clip.text][:8]
+    made = listen.make_rows(writer, random.Random(4), clips * 4, "plain")
+    longest = max(made, key=lambda row: sum(isinstance(item, rows.Gap) for item in row.items))
+    gaps = [item.index for item in longest.items if isinstance(item, rows.Gap)]
+    assert len(gaps) > 2
+    wanted = writer.encode(" ".join((clips * 4)[index].text for index in gaps))
+    said = tuple(longest.items[at] for at in sorted(longest.answers))
+    assert said[: len(wanted)] == wanted
+    used = sorted(item.index for row in made for item in row.items if isinstance(item, rows.Gap))
+    assert used == list(range(len(clips) * 4))
