@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.frontend import FrontEnd
-from models.nano import corpus, listen, publish, rows, see, shipped, speech, train
+from models.nano import corpus, listen, publish, rows, see, shipped, speech, train, vision
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_every_stage_runs_from_nothing_and_the_model_can_be_put_together(
 ) -> None:
     monkeypatch.setattr(see.Viewer, "scores", lambda *_: {})
     monkeypatch.setattr(train, "language_scores", lambda *_: {})
-    monkeypatch.setattr(train.vision, "scores", lambda *_: {})
+    monkeypatch.setattr(vision, "scores", lambda *_: {})
     monkeypatch.setattr(listen, "WARM", 0.0)
     for name, (run, _) in train.STAGES.items():
         run(out, 0.02)
