@@ -127,6 +127,9 @@ def test_a_title_is_made_of_the_first_question(history: History) -> None:
     assert title.endswith("…")
     assert len(title) <= 60
     assert history.conversation(spoken.id).title == "How late is it?"
+    assert history.name_after(named.id, "What was said", "A question").title == "Mine"
+    assert history.name_after(named.id, "What was said", "Mine").title == "What was said"
+    assert history.name_after(named.id, " ", "What was said").title == "What was said"
     assert history.rename(named.id, "Yours").title == "Yours"
     assert [hit.conversation for hit in history.search("yours")] == [named.id]
     assert history.search("mine") == []

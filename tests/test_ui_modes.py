@@ -137,6 +137,7 @@ def test_captions_grow_while_somebody_speaks_and_are_kept(
         assert not one.window.cards.shown
         wait_until(lambda: one.window.transcript.sheet.chips_of(1))
         assert one.window.transcript.sheet.chips_of(1) == [0]
+        wait_until(lambda: one.window.header.title.text().startswith(HELLO))  # called by what was said
         one.window.talk.open_medium(1, 0)  # both pieces can be heard again
         wait_until(lambda: one.window.transcript.playing == (1, 0))
         wait_until(lambda: one.conductor.state.phase is Phase.IDLE)

@@ -172,6 +172,13 @@ class History:
             db.execute("UPDATE call SET state = ?, result = ? WHERE id = ?", (state, text, row[0]))
             turns.index(db, turn)
 
+    def name_after(self, conversation: int, text: str, instead_of: str) -> Conversation:
+        """Call a conversation by the beginning of a text, unless somebody gave it another title."""
+        if text.strip():
+            with self._write():
+                self._name(conversation, text, turns.clean(instead_of))
+        return self.conversation(conversation)
+
     def rename(self, conversation: int, title: str) -> Conversation:
         """Give a conversation another title."""
         with self._write() as db:
@@ -357,12 +364,12 @@ class History:
             (time.time(), conversation),
         )
 
-    def _name(self, conversation: int, question: str) -> None:
-        """Make a title of the first question, if there is none."""
-        line = " ".join(turns.clean(question).split())
+    def _name(self, conversation: int, text: str, instead_of: str = "") -> None:
+        """Make a title of a text, if it has no other than that."""
+        line = " ".join(turns.clean(text).split())
         title = line if len(line) <= _TITLE else line[: _TITLE - 1].rstrip() + "…"
         changed = self._db.execute(
-            "UPDATE conversation SET title = ? WHERE id = ? AND title = ''", (title, conversation)
+            "UPDATE conversation SET title = ? WHERE id = ? AND title = ?", (title, conversation, instead_of)
         )
         if changed.rowcount and title:
             words.index(self._db, -conversation, [title])

@@ -376,6 +376,7 @@ class Talk(QObject):
                 self._show_cost(turn, times)
                 self._archive.told(event)
                 self._archive.timed(turn, times)
+                self._archive.named(turn, partial(self._title, turn))
                 self._archive.then(partial(self._show_pieces, turn))
             case brain.Failed(turn, error):
                 self._transcript.add_note(error_words.told(error), turn)

@@ -67,6 +67,7 @@ class _Keeping:
     question: int
     reply: StreamedTurn
     heard: str | None = None
+    called: str | None = None  # what a dictation is called, until something was said in it
     end: Callable[[], Any] | None = None  # what is to be written yet, when there is room for it
 
 
@@ -182,6 +183,15 @@ class Archive:
         """Keep what the model says."""
         self._do(partial(self._tell, event))
 
+    def named(self, turn: int, done: Callable[[Conversation], None]) -> None:
+        """Call a conversation that is a dictation by what was said in it; tells if it is one."""
+
+        def told(kept: Conversation | None) -> None:
+            if kept is not None:
+                done(kept)
+
+        self._do(partial(self._named, turn), told)
+
     def called(self, turn: int, call: ToolCall) -> None:
         """Keep a tool call before it is run, or what came of it. In any thread; it is kept on return."""
         if (kept := self._do(partial(self._call, turn, call))) is not None:
@@ -266,7 +276,8 @@ class Archive:
         kept = history.append(self._current, asked, instead_of=replaced)
         self._places[place] = kept.id
         reply = history.stream(self._current, self.model)
-        self._keeping[turn] = _Keeping(self._current, kept.id, reply)
+        called = None if question.mode.name == "chat" else question.text
+        self._keeping[turn] = _Keeping(self._current, kept.id, reply, called=called)
         return history.conversation(self._current)
 
     def _tell(self, event: Wrote | Answered | Failed, _history: History) -> None:
@@ -281,6 +292,12 @@ class Archive:
                 self._end(kept, state, figures=figures(event))
             case Failed(_, error):
                 self._end(kept, "failed", problem=str(error))
+
+    def _named(self, turn: int, history: History) -> Conversation | None:
+        kept = self._keeping.get(turn)
+        if kept is None or kept.called is None:
+            return None
+        return history.name_after(kept.conversation, history.turn(kept.reply.id).text, kept.called)
 
     def _said(self, turn: int, sound: Sound, history: History) -> Media | None:
         kept = self._keeping.get(turn)
