@@ -62,4 +62,4 @@ def test_it_speaks_the_language_of_the_window(qt: QApplication, tmp_path: Path) 
         looks = one.window.composer.looks
         looks.show_looks([detail.look_at(1920, 1080, "auto", 36, SLOW)])
         assert looks.said.text().startswith("看图约需 25 秒")
-        assert looks.button.text() == "自动 ▾"
+        assert looks.button.text() == "细节：自动 ▾"

@@ -34,6 +34,7 @@ from virtual_screen import VirtualScreen
 from assistant.history import schema
 from assistant.history.store import History
 from assistant.media import sound
+from assistant.modes import Mode
 from assistant.settings import SettingsFile
 from assistant.tools.toolbox import Toolbox
 from ui.app import Desktop
@@ -82,6 +83,7 @@ def test_language_theme_and_letters_change_in_place(
         one.window.composer.text.setPlainText("half a question")
         one.window.header.title.setText("Back in 5 s")  # a person's words
         one.window.header.model.setText("nano is ready")
+        one.window.composer.mode_button.choose(Mode("translate", "German"))
         page = one.preferences.turn_to(LookPage)
         assert isinstance(page, LookPage)
         focus(page.theme.button("light"))
@@ -99,6 +101,9 @@ def test_language_theme_and_letters_change_in_place(
         assert one.window.header.title.text() == "Back in 5 s"
         assert one.window.header.model.text() == "nano 已就绪"
         assert one.tray.menu.actions()[0].text() == "打开 Aside"
+        assert one.window.composer.mode_button.text() == "翻译成德语 ▾"
+        assert one.window.composer.mode_button.accessibleName() == "如何处理语音：翻译成德语"
+        assert one.window.side.preferences_button.text().strip() == "设置"
         assert one.window.composer.text.toPlainText() == "half a question"
         again = one.preferences.turn_to(LookPage)
         assert isinstance(again, LookPage)
@@ -106,6 +111,7 @@ def test_language_theme_and_letters_change_in_place(
         wait_until(lambda: one.window.side.search.placeholderText() == "Search")
         assert one.window.header.model.text() == "nano is ready"
         assert one.tray.menu.actions()[0].text() == "Open Aside"
+        assert one.window.composer.mode_button.text() == "Translate to German ▾"
         one.preferences.list.setCurrentRow(0)  # devices are being listed when the page goes
         file.change({"interface.language": "zh"})
         wait_until(lambda: one.preferences.windowTitle() == "设置")

@@ -159,6 +159,7 @@ QListWidget::item:selected {{ background: {t.tint}; color: {t.text}; font-weight
 QListWidget::item:selected:active {{ color: {t.accent}; }}
 QToolButton, QPushButton {{ background: transparent; color: {t.text}; border: 1px solid transparent;
     border-radius: {GAP}px; padding: {SMALL + 2}px; }}
+QToolButton[kind="small"] {{ color: {t.faint}; font-size: {px(-1)}px; padding: 2px {SMALL - 1}px; }}
 QToolButton:hover, QPushButton:hover {{ background: {t.hover}; }}
 QDialogButtonBox {{ dialogbuttonbox-buttons-have-icons: 0; }}
 QDialog QPushButton {{ background: {t.raised}; border: 1px solid {t.line}; min-width: {2 * HUGE}px; }}

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QLineEdit, QWidget
 FOLDER: Final = Path(__file__).parent / "languages"
 VERBATIM: Final = "verbatim"
 """A property of what shows other people's words: only what is exactly a text of ours is translated there."""
+_AROUND: Final = " ▾\u2002"  # what may stand around a text of ours
 _SHOWN: Final = ("text", "toolTip", "accessibleName", "placeholderText", "windowTitle")
 """The properties of widgets and actions that hold texts of ours."""
 
@@ -68,19 +69,27 @@ def retranslate(roots: Iterable[QObject], before: Translation, now: Translation)
     plain = {before.say(text): now.say(text) for text in english if "{" not in text}
     names = sorted((text for text in english if "{" in text), key=len, reverse=True)  # the exact ones first
     shapes = [(pattern(before.say(text)), now.say(text)) for text in names]
+
+    def other(said: str, whole: bool) -> str:
+        """The same in the other language; ``whole``: only what is exactly a text of ours."""
+        core = said.strip(_AROUND)
+        if core in plain:
+            return said.replace(core, plain[core])
+        for shape, text in () if whole else shapes:
+            match = shape.fullmatch(core)
+            if match:
+                values = {name: other(value, False) for name, value in match.groupdict().items()}
+                return said.replace(core, filled(text, values))
+        return said
+
     for one in _speakers(roots):
         for name in _SHOWN:
             said = one.property(name)
             if not said or not isinstance(said, str) or (name == "text" and isinstance(one, QLineEdit)):
                 continue
-            if said in plain:
-                one.setProperty(name, plain[said])
-                continue
-            for shape, text in () if one.property(VERBATIM) else shapes:
-                match = shape.fullmatch(said)
-                if match:
-                    one.setProperty(name, filled(text, match.groupdict()))
-                    break
+            translated = other(said, bool(one.property(VERBATIM)))
+            if translated != said:
+                one.setProperty(name, translated)
 
 
 def _speakers(roots: Iterable[QObject]) -> Iterator[QObject]:

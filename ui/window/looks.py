@@ -43,6 +43,7 @@ class Looks(QWidget):
         self.said.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.said.setAccessibleName(self.tr("About the pictures"))
         self.button = QToolButton()
+        self.button.setProperty("kind", "small")
         self.button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
         self._menu = QMenu(self)
@@ -58,7 +59,8 @@ class Looks(QWidget):
     def show_level(self, level: str) -> None:
         """How closely it is done."""
         self._level = level
-        self.button.setText(f"{level_name(level)} ▾")
+        said = self.tr("Detail: {level}").replace("{level}", level_name(level))
+        self.button.setText(f"{said} ▾")
         text = self.tr("How closely pictures are looked at: {level}").replace("{level}", level_name(level))
         self.button.setAccessibleName(text)
         self.button.setToolTip(text)
