@@ -80,7 +80,10 @@ def guessed(package: PackageInfo) -> Rates:
         return package.files.get(file, 0) + package.files.get(f"{file}.data", 0)
 
     work = _WORK * cores
-    return Rates(2 * _SEEN * size("vision") / work, 2 * 2 * size("text") / work)
+    head = package.vocab_size * package.hidden_size // 2  # bytes; a prompt's tokens don't go through it
+    text = max(size("text") // 4, size("text") - head)
+    weights = package.prefill_bytes or 2 * text
+    return Rates(2 * _SEEN * size("vision") / work, 2 * weights / work)
 
 
 def _differ(one: Rates, other: Rates) -> bool:

@@ -1,17 +1,15 @@
-"""Long recordings, window by window: the same as in one run, kept, stopped, and ahead of their end."""
+"""Long recordings, window by window: the same as in one run, kept, and stopped."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_package import ONE_THREAD, noise, question, reply, small_package
+from engine_package import ONE_THREAD, noise, question, small_package
 
-from assistant.engine.process import EngineProcess
-from assistant.engine.protocol import Clip, Event, Finished, GenerateOptions, Progress
+from assistant.engine.protocol import Clip, GenerateOptions, Progress
 from assistant.engine.runtime import Runner
 from assistant.engine.session import LocalSession
 from models import package as packages
@@ -30,19 +28,6 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def recording() -> Clip:
     return Clip(noise(1, SECONDS), 16_000)
-
-
-def begun(recording: Clip, seconds: float) -> Clip:
-    """What there is of it after so many seconds."""
-    return Clip(recording.samples[: int(16_000 * seconds)], 16_000)
-
-
-def steps(events: Iterator[Event]) -> list[tuple[int, int]]:
-    """How far each step got, of a call that came to its end."""
-    *told, last = events
-    assert isinstance(last, Finished)
-    assert last.reason == "stop"
-    return [(e.done, e.total) for e in told if isinstance(e, Progress)]
 
 
 @pytest.mark.parametrize("mode", [2, 3])
@@ -86,35 +71,3 @@ def test_progress_and_cancel_at_each_window(package: Path, recording: Clip) -> N
         events = [e for e in session.generate(ENCODE) if isinstance(e, Progress) and e.stage == "speech"]
         assert [e.done for e in events] == [0, 1, 2, 3]
         assert session._encoders.runs == 3, "what had been done before the stop is kept"
-
-
-def test_a_recording_is_encoded_while_it_is_made(package: Path, recording: Clip) -> None:
-    with LocalSession(package, ONE_THREAD) as session:
-        runs = session._encoders
-        assert steps(session.prepare(begun(recording, 30))) == []
-        assert steps(session.prepare(begun(recording, 45))) == [(1, 1)]
-        assert runs.runs == 1
-        assert steps(session.prepare(begun(recording, 85))) == [(1, 2), (2, 2)]
-        assert (runs.runs, session.mark()) == (2, 0)
-        session.append(*question(recording))
-        ids, _ = reply(session)
-        assert runs.runs == 3
-    with LocalSession(package, ONE_THREAD) as fresh:
-        fresh.append(*question(recording))
-        assert reply(fresh)[0] == ids
-
-
-def test_the_same_in_a_process(package: Path, recording: Clip) -> None:
-    with EngineProcess(package, ONE_THREAD) as session:
-        events = session.prepare(recording)
-        assert next(events) == Progress("speech", 1, 2)
-        session.append(*question("Hello"))  # another call ends it
-        assert list(events) == []
-        assert reply(session)[0]
-        place = session.mark()
-        assert steps(session.prepare(recording)) == [(1, 2), (2, 2)]
-        stopped = threading.Event()
-        stopped.set()
-        *_, last = session.prepare(begun(recording, 85), stopped)
-        assert isinstance(last, Finished)
-        assert session.mark() == place

@@ -33,6 +33,7 @@ from ui.app import Desktop
 from ui.conversation.message_bar import Act
 from ui.conversation.sheet import Message
 from ui.work import brain, conductor
+from ui.work.question import Question
 
 HELLO, TIMER = "hello", "set a timer for five minutes"
 HEARD = "timer for five minutes"
@@ -366,3 +367,32 @@ def test_a_long_dictation_needs_no_more_memory(said: Path, tmp_path: Path) -> No
         seconds = sound.wav_seconds(sum(one.bytes for one in kept), len(kept))
         assert 0.3 * 60 * minutes < seconds < 60 * minutes + 10
     assert peaks[1] < peaks[0] + (1 << 20)
+
+
+def test_a_question_that_outgrows_the_model_is_ended_and_answered(
+    qt: QApplication, tmp_path: Path, audio_server: VirtualAudio, said: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULSE_SERVER", audio_server.environment["PULSE_SERVER"])
+    monkeypatch.setenv("PULSE_COOKIE", audio_server.environment["PULSE_COOKIE"])
+    with desktop(qt, tmp_path) as one:
+        load_nano(one)
+        problems: list[str] = []
+        asked: list[Question] = []
+        one.conductor.problem.connect(lambda error: problems.append(str(error)))
+        one.conductor.asked.connect(lambda _, question: asked.append(question))
+        one.conductor.talk()  # and held
+        wait_until(lambda: listening(one))
+        levels: list[float] = []
+        one.conductor.level.connect(levels.append)
+        wait_until(lambda: levels and audio_server.recording())
+        with audio_server.spoken_into_microphone(said):
+            wait_until(lambda: max(levels) > -40)
+            wait_until(lambda: max(levels[-25:]) < -50)  # a second after it was said
+            one.conductor._tell(brain.Enough(one.conductor.state.turn, RATE))
+            wait_until(lambda: bool(asked))
+        assert asked[0].sounds[0].seconds <= 1.0
+        assert problems == [
+            "The model has no room for more than 0 min of speech, so these are answered. "
+            "To have more written down, choose that before you speak."
+        ]
+        wait_until(lambda: one.conductor.state.phase is Phase.IDLE)

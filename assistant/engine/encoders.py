@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Final
 
@@ -128,17 +128,6 @@ class Encoders:
                 found = np.concatenate(parts)
         media.inputs = None
         return found
-
-    def prepare_windows(self, clip: Clip, mode: int, runner: Runner) -> Iterator[tuple[int, int]]:
-        """Encode the whole windows that a recording has so far; a longer one that begins alike takes them.
-
-        Yields how many are done, and of how many. Raises Cancelled, EngineError or MediaError.
-        """
-        inputs = self._front_end.clip(clip.samples, clip.rate)
-        whole = inputs.audio_embeds.shape[1] // (WINDOW * FRAMES_PER_TOKEN)
-        for number in range(whole if self._takes_windows() else 0):
-            self._window(inputs, number, mode, runner)
-            yield number + 1, whole
 
     def _window(self, inputs: ClipInputs, number: int, mode: int, runner: Runner, lead: int = 0) -> Features:
         """The features of one window of a recording, kept by what is in it; ``lead`` frames are context."""

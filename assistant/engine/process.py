@@ -149,15 +149,7 @@ class EngineProcess:
         self._open = self._events(wire.Apart(tuple(segments), options), cancel)
         yield from self._open
 
-    def prepare(self, clip: Clip, cancel: threading.Event | None = None) -> Generator[Event, None, None]:
-        """Encode what a recording that is still being made has so far (see `LocalSession.prepare`)."""
-        self._end_reply()
-        self._open = self._events(wire.Prepare(clip), cancel)
-        yield from self._open
-
-    def _events(
-        self, request: wire.Apart | wire.Prepare, cancel: threading.Event | None
-    ) -> Generator[Event, None, None]:
+    def _events(self, request: wire.Apart, cancel: threading.Event | None) -> Generator[Event, None, None]:
         """The events of something that leaves nothing in the conversation."""
         number = self._send(request)
         over = False
@@ -259,9 +251,7 @@ class EngineProcess:
         if isinstance(answer, wire.Failed):
             raise answer.error
 
-    def _send(
-        self, body: wire.Open | wire.Append | wire.Generate | wire.Apart | wire.Prepare | wire.Rewind
-    ) -> int:
+    def _send(self, body: wire.Open | wire.Append | wire.Generate | wire.Apart | wire.Rewind) -> int:
         self._child.check()
         self._number += 1
         self._child.send(wire.Request(self._number, body))

@@ -8,7 +8,6 @@ results that are kept as well. The keys and values before the change wait, in ca
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import defaultdict
@@ -197,26 +196,6 @@ class LocalSession:
             except Cancelled:
                 pass
             ledger.crops = self._encoders.crops - seen
-        yield Finished(reason, ledger.closed())
-
-    def prepare(self, clip: Clip, cancel: threading.Event | None = None) -> Generator[Event, None, None]:
-        """Encode the whole windows (40 s) of a recording that is still being made: Progress, then Finished.
-
-        The conversation stays as it is. A longer recording that begins with the same samples, at 16 kHz,
-        finds them done. Nothing happens with packages whose speech graph takes no windows. Raises MediaError.
-        """
-        self._end_reply()
-        self._open = self._prepare(clip, cancel)
-        yield from self._open
-
-    def _prepare(self, clip: Clip, cancel: threading.Event | None) -> Generator[Event, None, None]:
-        mode = 3 if self._timeline.mode in (1, 3) else 2
-        reason: Reason = "cancelled"
-        ledger = _Ledger(defaultdict(float))
-        with Runner(cancel) as runner, contextlib.suppress(Cancelled), self._timed("speech", ledger):
-            for done, total in self._encoders.prepare_windows(clip, mode, runner):
-                yield Progress("speech", done, total)
-            reason = "stop"
         yield Finished(reason, ledger.closed())
 
     def mark(self) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from assistant.engine.protocol import Clip, EngineSettings, Event, GenerateOptions, Segment
+from assistant.engine.protocol import EngineSettings, Event, GenerateOptions, Segment
 from models.errors import AsideError
 
 
@@ -53,13 +53,6 @@ class Apart:
 
 
 @dataclass(frozen=True)
-class Prepare:
-    """`LocalSession.prepare`; answered by its events."""
-
-    clip: Clip
-
-
-@dataclass(frozen=True)
 class Rewind:
     """`Session.rewind`."""
 
@@ -68,7 +61,7 @@ class Rewind:
 
 @dataclass(frozen=True)
 class Cancel:
-    """Stop the `Generate`, `Apart` or `Prepare` request of the same number."""
+    """Stop the `Generate` or `Apart` request of the same number."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,7 @@ class Request:
     """To the child. Requests are answered one after the other, under their number."""
 
     number: int
-    body: Open | Append | Generate | Apart | Prepare | Rewind | Cancel
+    body: Open | Append | Generate | Apart | Rewind | Cancel
 
 
 @dataclass(frozen=True)

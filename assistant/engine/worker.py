@@ -74,9 +74,6 @@ class _Worker:
         elif isinstance(body, wire.Apart):
             for event in session.apart(body.segments, body.options, self._cancels[request.number]):
                 self._answer(request, event)
-        elif isinstance(body, wire.Prepare):
-            for event in session.prepare(body.clip, self._cancels[request.number]):
-                self._answer(request, event)
         elif isinstance(body, wire.Append):
             session.append(*body.segments)
             self._answer(request, wire.Done())
@@ -102,7 +99,7 @@ class _Worker:
                     if event is not None:
                         event.set()
                     continue
-                if isinstance(request.body, wire.Generate | wire.Apart | wire.Prepare):
+                if isinstance(request.body, wire.Generate | wire.Apart):
                     self._cancels[request.number] = threading.Event()
                 self._waiting.put(request)
         except BaseException as error:  # whatever happened here, nobody could stop this process any more

@@ -11,7 +11,9 @@ from PySide6.QtCore import QCoreApplication, QEvent, QPoint, Qt
 from PySide6.QtGui import QContextMenuEvent, QMouseEvent
 from PySide6.QtWidgets import QApplication, QMessageBox
 
+from assistant.detail import look_at
 from assistant.media import picture
+from assistant.rates import Rates
 from assistant.settings import SettingsFile
 from assistant.turn import Phase, State
 from assistant.voice.audio_devices import lost
@@ -71,6 +73,9 @@ class _Gallery(Photographer):
         self.wait(lambda: window.composer.question().pictures)
         window.composer.text.setPlainText("Which shape is this?")
         self.shoot(window, "conversation")
+        # as of a whole screen, with the real model on a laptop
+        window.composer.looks.show_looks([look_at(1920, 1080, "auto", 36, Rates(2.0, 0.02))])
+        self.shoot(window, "picture-cost")
         window.composer.put(Question())
         self._messages()
         self._menus()
