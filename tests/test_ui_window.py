@@ -67,6 +67,24 @@ def test_a_typed_question_is_answered_kept_and_found(
         ask(one, screen, "hello")
 
 
+def test_the_window_is_as_it_was_left(qt: QApplication, screen: VirtualScreen, tmp_path: Path) -> None:
+    with desktop(qt, tmp_path) as one:
+        usual = one.window.size()
+        one.window.resize(900, 560)
+        screen.xdotool("key", "ctrl+b")
+        wait_until(lambda: not one.window.side.isVisible() and one.window.width() == 900)
+    with desktop(qt, tmp_path) as one:
+        wait_until(lambda: (one.window.width(), one.window.height()) == (900, 560))
+        assert not one.window.side.isVisible()
+        screen.xdotool("key", "ctrl+b")
+        wait_until(one.window.side.isVisible)
+    for junk in ("", "[1]", '{"window": 5}', '{"window": "AAAA", "list": "AAAA", "shown": 1}'):
+        (tmp_path / "window.json").write_text(junk)
+        with desktop(qt, tmp_path) as one:
+            assert one.window.size() == usual
+            assert one.window.side.isVisible()
+
+
 def test_an_engine_that_dies_is_back_and_the_chat_is_kept(
     qt: QApplication, screen: VirtualScreen, tmp_path: Path
 ) -> None:

@@ -51,6 +51,7 @@ from ui.window.first_start import FirstStart
 from ui.window.looks import cost
 from ui.window.main import Window
 from ui.window.model_state import ModelState
+from ui.window.placement import Placement
 from ui.work.archive import Archive
 from ui.work.bell import Bell
 from ui.work.brain import BrainEvent, Called, Costs, Failed, Loaded, LoadFailed, Wrote
@@ -87,6 +88,7 @@ class Desktop:
         self._good: Model | None = None  # the last one that could be
         self._data = data
         self.window = Window(self.gate, self.conductor, self.archive)
+        self._placement = Placement(data / "window.json", self.window)
         self.pill, self.tray, self.screens = Pill(), Tray(), Screens(self.usage)
         self.keys = Keys(self.gate, self.pressed, self._complain)
         self._ending = threading.Event()
@@ -94,6 +96,7 @@ class Desktop:
         self._first_start: FirstStart | None = None
         self._connect()
         self.apply_theme()
+        self._placement.restore()
         application.styleHints().colorSchemeChanged.connect(self.apply_theme)
 
     def __enter__(self) -> Self:
@@ -464,6 +467,7 @@ class Desktop:
 
     def close(self) -> None:
         """Input, processing, output, and the history last of all; each, whatever the one before it met."""
+        self._placement.keep()
         self.window.hide()
         self.pill.hide()
         self.preferences.hide()
