@@ -17,6 +17,8 @@ Samples = NDArray[np.float32]
 _WINDOW: Final = 512  # samples that the network takes at once: 32 ms
 _LIKELY: Final = 0.6
 _QUIETEST: Final = -55.0  # dBFS; somebody who speaks to Aside is louder
+_LOUD: Final = -50.0  # dBFS
+_SHARE: Final = 0.4  # of the speech that must also be loud in what is surely not an echo
 
 
 class VoiceActivity:
@@ -59,14 +61,15 @@ class Onset:
 
     def __init__(self, seconds: float) -> None:
         self._needed = round(seconds / BLOCK)
-        self._last: deque[bool] = deque(maxlen=round(1.6 * self._needed))  # a loud answer mutes a part
+        self._last: deque[tuple[bool, bool]] = deque(maxlen=round(1.6 * self._needed))
         self._activity = VoiceActivity()
 
-    def push(self, block: Samples) -> bool:
-        """The next 20 ms. True once; then from the beginning."""
+    def push(self, block: Samples, sure: Samples) -> bool:
+        """The next 20 ms (see `Cleaned`). True once; then from the beginning."""
         likely = (self._activity.push(block) or 0.0) >= _LIKELY and level(block) > _QUIETEST
-        self._last.append(likely)
-        if sum(self._last) < self._needed:
+        self._last.append((likely, level(sure) > _LOUD))
+        speech, loud = (sum(part) for part in zip(*self._last, strict=True))
+        if speech < self._needed or loud < _SHARE * self._needed:
             return False
         self.reset()
         return True
@@ -74,7 +77,7 @@ class Onset:
     @property
     def going(self) -> bool:
         """Whether the last block was speech, if not for long enough yet."""
-        return bool(self._last) and self._last[-1]
+        return bool(self._last) and self._last[-1][0]
 
     def reset(self) -> None:
         """Forget what was heard."""

@@ -238,7 +238,9 @@ class Ear:
                 self._ring.append(block)
             watching = self._watching
             doubtful = ours and not self._spoken_over
-            began = (watching or (doubtful and bool(self._listeners))) and self._onset.push(heard.sure)
+            began = (watching or (doubtful and bool(self._listeners))) and self._onset.push(
+                heard.said, heard.sure
+            )
             began = began and not (self._echo is not None and self._echo.leaks)
             if doubtful and not began:
                 self._clear = 0
