@@ -54,6 +54,7 @@ class Aside:
             "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": "1",
             "XDG_DATA_HOME": str(self.folder / "data"),
+            "XDG_CONFIG_HOME": str(self.folder / "config"),
             **self.environment,
         }
         return subprocess.Popen(

@@ -43,14 +43,18 @@ def qt(screen: VirtualScreen) -> Iterator[QApplication]:
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
-    """Let Qt work until the condition is true."""
+    """Let Qt work until the condition is true; one that raises is tried again, as long."""
     loop = QEventLoop()
     timer = QTimer()
     deadline = time.monotonic() + seconds
 
     def look() -> None:
-        if condition() or time.monotonic() > deadline:
-            loop.quit()
+        over = False
+        try:
+            over = bool(condition())
+        finally:
+            if over or time.monotonic() > deadline:
+                loop.quit()
 
     timer.timeout.connect(look)
     timer.start(10)

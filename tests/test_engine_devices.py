@@ -9,13 +9,13 @@ import pytest
 from command import Aside
 from engine_package import ONE_THREAD
 from PySide6.QtWidgets import QApplication
-from real_window import LIGHT, desktop, wait_until
+from real_window import desktop, wait_until
 from test_ui_messages import put
 
 from assistant.engine import devices
 from assistant.engine.opening import open_engine
 from assistant.engine.runtime import open_graph
-from assistant.settings import Model, Settings
+from assistant.settings import Model, Settings, SettingsFile
 from models.errors import DeviceError
 from ui.settings.model import ModelPage
 from ui.work import brain
@@ -50,17 +50,21 @@ def test_the_processor_takes_over_and_says_so(small_model: Path) -> None:
         assert problem is None
 
 
-def test_the_command_line_follows_the_setting(aside: Aside, tmp_path: Path) -> None:
-    aside.environment["XDG_CONFIG_HOME"] = str(tmp_path / "config")
+def test_the_command_line_follows_the_setting(aside: Aside) -> None:
     assert aside("settings", "set", "model.device", MISSING).code == 0
     asked = aside("ask", "--max-tokens", "2", "hello")
     assert asked.code == 0
     assert f"{MISSING} can't be used here" in asked.err
+    assert f"{MISSING} can't be used here" in aside("doctor").out
     assert aside("settings", "set", "model.device", "steam").code == 2
+    assert aside("settings", "reset", "model.device").code == 0
+    assert "✓ device      cpu" in aside("doctor").out
 
 
 def test_the_window_says_it_and_shows_what_computes(qt: QApplication, tmp_path: Path) -> None:
-    with desktop(qt, tmp_path, replace(LIGHT, model=Model(device=MISSING))) as one:
+    file = SettingsFile(tmp_path / "settings.json")
+    settings = file.change({"interface.language": "en", "model.device": MISSING, "privacy.preroll": False})
+    with desktop(qt, tmp_path, settings, file) as one:
         told: list[brain.BrainEvent] = []
         one.conductor.told.connect(told.append)
         one.load_model()

@@ -1,7 +1,7 @@
 """A real microphone and a real speaker without hardware: a private PulseAudio server.
 
 What is played into ``micfeed`` is heard at the microphone; what the speaker plays can be recorded at
-``spk.monitor``. Without ``norewinds`` PulseAudio takes back sound that was already played.
+``spk.monitor``.
 """
 
 from __future__ import annotations
@@ -20,16 +20,9 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-Samples = NDArray[np.float32]
+from assistant.bench.rig import SETUP
 
-_SETUP = """
-load-module module-native-protocol-unix socket={socket} auth-anonymous=1
-load-module module-null-sink sink_name=spk rate=48000 channels=2 norewinds=1
-load-module module-null-sink sink_name=micfeed rate=48000 channels=1 channel_map=mono norewinds=1
-load-module module-remap-source source_name=mic master=micfeed.monitor
-set-default-sink spk
-set-default-source mic
-"""
+Samples = NDArray[np.float32]
 
 
 @dataclass
@@ -124,7 +117,7 @@ def virtual_audio() -> Iterator[VirtualAudio]:
     with tempfile.TemporaryDirectory(prefix="aside-audio-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         socket = folder / "native"
-        (folder / "rig.pa").write_text(_SETUP.format(socket=socket))
+        (folder / "rig.pa").write_text(SETUP.format(socket=socket))
         environment = dict(os.environ) | {
             "PULSE_SERVER": f"unix:{socket}",
             "XDG_RUNTIME_DIR": name,

@@ -22,7 +22,7 @@ _RATE: Final = 16_000  # Hz
 _CHUNK: Final = 80  # samples that are judged at once: 5 ms
 _LOUD: Final = -45.0  # dBFS: above the silence of a null device, below any speech
 _START: Final = 30.0  # s
-_SETUP: Final = """
+SETUP: Final = """
 load-module module-native-protocol-unix socket={socket} auth-anonymous=1
 load-module module-null-sink sink_name=spk rate=48000 channels=2 norewinds=1
 load-module module-null-sink sink_name=micfeed rate=48000 channels=1 channel_map=mono norewinds=1
@@ -30,6 +30,7 @@ load-module module-remap-source source_name=mic master=micfeed.monitor
 set-default-sink spk
 set-default-source mic
 """
+"""For PulseAudio: without ``norewinds`` it takes back sound that was already played."""
 
 Environment = dict[str, str]
 
@@ -73,7 +74,7 @@ def sound() -> Iterator[Environment]:
     need("pulseaudio", "pactl", "paplay", "parec")
     with tempfile.TemporaryDirectory(prefix="aside-sound-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        (folder / "rig.pa").write_text(_SETUP.format(socket=folder / "native"), encoding="utf-8")
+        (folder / "rig.pa").write_text(SETUP.format(socket=folder / "native"), encoding="utf-8")
         found = {"PULSE_SERVER": f"unix:{folder / 'native'}", "PULSE_COOKIE": str(folder / "cookie")}
         own = os.environ | found | {"XDG_RUNTIME_DIR": name, "PULSE_RUNTIME_PATH": name}
         command = ["pulseaudio", "-n", "-F", str(folder / "rig.pa"), "--daemonize=no"]

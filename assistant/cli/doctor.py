@@ -66,6 +66,7 @@ def examine(model: str) -> Iterator[Finding]:
     yield Finding("Aside", "ok", f"{__version__}, Python {platform.python_version()}, {system}")
     yield _libraries()
     yield from _model(model)
+    yield _device()
     looks: tuple[tuple[str, Callable[[], str]], ...] = (
         ("microphone", _microphone),
         ("speaker", _speaker),
@@ -115,6 +116,19 @@ def _model(name: str) -> Iterator[Finding]:
         yield Finding("memory", "missing", known, "Close other programs or use a smaller model.")
     else:
         yield Finding("memory", "ok", f"{known}; {psutil.cpu_count(logical=False) or '?'} processor cores")
+
+
+def _device() -> Finding:
+    """What computes, by the settings."""
+    from assistant.engine import devices
+    from assistant.settings import SettingsFile, default_path
+
+    chosen, there = SettingsFile(default_path()).load().settings.model.computed_by, devices.available()
+    if chosen not in there:
+        error = devices.cannot(chosen)
+        return Finding("device", "warning", error.what, error.remedy)
+    others = [name for name in there if name != chosen]
+    return Finding("device", "ok", chosen + (f" (also: {', '.join(others)})" if others else ""))
 
 
 def _microphone() -> str:
