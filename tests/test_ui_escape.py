@@ -8,10 +8,17 @@ from pathlib import Path
 
 import pytest
 from place import Place, eventually
+from PySide6.QtWidgets import QApplication
+from real_window import wait_until
 from virtual_audio import VirtualAudio, espeak
 from virtual_screen import VirtualScreen
 
+from assistant.turn import Phase, State
+from assistant.voice.microphone import FileMicrophone
 from models import package
+from models.errors import Cancelled
+from ui.outside.pill import Pill
+from ui.work.ear import Recording
 
 
 @pytest.fixture
@@ -70,3 +77,29 @@ def _arrives(place: Place, keys: Path, seen: int) -> bool:
     """Whether Esc reaches the other window again."""
     place.screen.xdotool("key", "Escape")
     return keys.read_text().count("keysym 0xff1b, Escape") > seen
+
+
+def test_what_is_dropped_is_not_said_to_be_nothing(tmp_path: Path) -> None:
+    """Whatever the recording is at when it is stopped."""
+    espeak("Hello!", tmp_path / "said.wav")
+    recording = Recording()
+    with FileMicrophone(tmp_path / "said.wav") as source, pytest.raises(Cancelled):
+        recording.listen(source, lambda _: recording.drop(), lambda *_: None)
+
+
+def test_the_pill_has_nothing_of_the_turn_before(qt: QApplication) -> None:
+    pill = Pill()
+    pill.show_state(State(Phase.LISTENING, 1))
+    pill.show_note("Nothing was heard.")
+    pill.show_state(State(Phase.IDLE, 1))
+    assert pill.isVisible()
+    pill.show_state(State(Phase.THINKING, 2, writing=True))  # typed: the window shows it
+    assert not pill.isVisible()
+    pill.add_answer("blue")
+    pill.show_state(State(Phase.IDLE, 2))
+    pill.show_state(State(Phase.LISTENING, 3))
+    pill.add_answer("circle")
+    wait_until(lambda: "circle" in pill.said)
+    assert pill.said == "circle"
+    pill.hide()
+    pill.deleteLater()

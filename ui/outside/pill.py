@@ -88,6 +88,7 @@ class Pill(QWidget):
         self._theme = LIGHT
         self._phase = Phase.IDLE
         self._see_through = True
+        self._turn = 0
         self._said = ""
         self._icon = QLabel()
         self._state = QLabel()
@@ -151,13 +152,17 @@ class Pill(QWidget):
 
     def show_state(self, state: State) -> None:
         """What goes on. A typed question doesn't bring the pill up; speech does."""
-        if state.phase is Phase.LISTENING and self._phase is not Phase.LISTENING:
+        began = state.turn != self._turn
+        if began:
             self._said = ""
             self._question.clear()
-            self.level.reset()
             self._show_texts()
+        if state.phase is Phase.LISTENING and self._phase is not Phase.LISTENING:
+            self.level.reset()
             self._bring_up()
-        self._phase = state.phase
+        elif began:
+            self._hide_unless_needed()
+        self._phase, self._turn = state.phase, state.turn
         self._state.setText(
             {
                 Phase.IDLE: self.tr("Done"),
@@ -172,6 +177,11 @@ class Pill(QWidget):
             self._hide.start()
         else:
             self._hide.stop()
+
+    @property
+    def said(self) -> str:
+        """The answer as it stands there."""
+        return self._answer.text()
 
     def show_question(self, text: str) -> None:
         """What was understood so far."""

@@ -16,7 +16,7 @@ from assistant.media.sound import RATE, Sound
 from assistant.voice.activity import VoiceActivity
 from assistant.voice.endpoint import BLOCK, Endpointer, Endpointing, Heard, level
 from assistant.voice.microphone import BlockSource
-from models.errors import DeviceError
+from models.errors import Cancelled, DeviceError
 
 _PRE_ROLL: Final = round(0.5 / BLOCK)  # blocks kept from before the onset: first sounds are soft
 _DRAFT: Final = round(1.0 / BLOCK)  # blocks between two drafts of the transcript
@@ -99,6 +99,8 @@ class Recording:
         except DeviceError:
             if not kept:
                 raise
+        if self.dropped:
+            raise Cancelled("Recording was stopped.")
         return _joined(kept)
 
 
