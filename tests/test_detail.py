@@ -151,6 +151,10 @@ def test_the_command_says_what_is_lost_and_what_it_costs(aside: Aside) -> None:
     result = aside("ask", "--image", "screen.png", "--detail", "1", "--max-tokens", "1", "What is this?")
     assert result.code == 0, result.err
     assert "Shrunk to 23 %: small text may be lost; give a smaller region or choose" in result.err
+    learned = Learned(package.check(aside.model), aside.folder / "data/aside/rates.json")
+    learned.learn(Statistics(crops=1, seconds={"vision": 6.0}))
+    result = aside("ask", "--image", "screen.png", "--detail", "1", "--max-tokens", "1", "What is this?")
+    assert "About 4 s to look." in result.err, "two crops at 0.3 of what was learned now"
     result = aside("ask", "--image", "screen.png", "--detail", "closely", "What?")
     assert result.code == 2
     assert "auto, quick, fine" in result.err

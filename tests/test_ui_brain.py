@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -12,6 +13,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from engine_package import small_package
 from PIL import Image, ImageDraw
@@ -20,7 +22,7 @@ from real_window import desktop, load_nano, wait_until
 from virtual_audio import espeak
 
 from assistant.engine.process import Patience
-from assistant.engine.protocol import Clip
+from assistant.engine.protocol import Clip, Picture
 from assistant.engine.windows import Windows
 from assistant.media import sound
 from assistant.modes import Mode
@@ -95,7 +97,7 @@ def draft(one: Told, turn: int, said: sound.Sound) -> str:
 
 def prepare(one: Told, *pictures: bytes) -> None:
     one.events.clear()
-    one.brain.prepare(pictures)
+    one.brain.prepare([Picture(data) for data in pictures])
     one.wait(lambda e: e == brain.Prepared(len(pictures)))
 
 
@@ -153,7 +155,7 @@ def test_a_long_question_is_computed_while_it_is_spoken(long: sound.Sound, tmp_p
             one.brain.listen(1)
             one.brain.hear(1, windows[0])
             if pictures:
-                one.brain.prepare(pictures)
+                one.brain.prepare([Picture(data) for data in pictures])
             one.brain.hear(1, windows[1])
             one.brain.hear(2, windows[1])  # of a turn that isn't spoken
             text, last = one.ask(1, question)
@@ -179,6 +181,26 @@ def test_what_comes_before_a_spoken_question_is_computed_once(spoken: sound.Soun
         assert one.ask(3, Question("hello"))[0] == typed
 
 
+def test_a_model_that_hears_a_recording_as_a_whole_gets_it_at_the_end(
+    long: sound.Sound, tmp_path: Path
+) -> None:
+    """As packages of older exporters do."""
+    small = small_package(tmp_path / "small", layers=1)
+    speech = onnx.load(small / "phi-4-mm-speech.onnx", load_external_data=False)
+    speech.graph.input.remove(next(value for value in speech.graph.input if value.name == "audio_context"))
+    onnx.save(speech, small / "phi-4-mm-speech.onnx")
+    manifest = json.loads((small / package.MANIFEST).read_text("utf-8"))
+    del manifest["files"]
+    (small / package.MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    cut = Windows()
+    with loaded(path=small) as one:
+        one.brain.listen(1)
+        for window in cut.push(long.samples):
+            one.brain.hear(1, window)
+        _, last = one.ask(1, Question("", (), (long,)))
+        assert last.statistics.prefilled > 1000
+
+
 def test_a_recording_without_room_for_more_is_ended(long: sound.Sound, tmp_path: Path) -> None:
     small = small_package(tmp_path / "small", context=1600, layers=1)
     with loaded(path=small) as one:
@@ -199,7 +221,7 @@ def test_a_question_about_a_picture_that_is_not_ready_yet_goes_on_from_there(spo
         expected, cost = one.ask(1, Question("", (blue,), (spoken,)))
     assert cost.statistics.crops == 2
     with loaded() as one:
-        one.brain.prepare([blue])
+        one.brain.prepare([Picture(blue)])
         one.brain.listen(1)
         text, last = one.ask(1, Question("", (blue,), (spoken,)))
         assert text == expected
@@ -212,7 +234,7 @@ def test_looking_at_a_picture_gives_way_and_is_done_afterwards(spoken: sound.Sou
     screen, data = Image.new("RGB", (896, 896), "white"), BytesIO()
     screen.save(data, "PNG")
     with loaded() as one:
-        one.brain.prepare([data.getvalue()])
+        one.brain.prepare([Picture(data.getvalue())])
         one.brain.caption(1, spoken, Mode("transcribe"))
         one.brain.end_captions(1)
         one.wait(lambda e: e == brain.Prepared(1))
@@ -239,18 +261,18 @@ def test_a_picture_that_was_taken_away_or_replaced_leaves_no_trace(spoken: sound
         first, cost = one.ask(1, Question("hello"))
         second, _ = one.ask(2, Question(QUESTION, (red,)))
     with loaded() as one:
-        one.brain.prepare([blue])
+        one.brain.prepare([Picture(blue)])
         draft(one, 11, spoken)
         one.brain.prepare([])
         text, free = one.ask(1, Question("hello"))
         assert (text, free.statistics.generated) == (first, cost.statistics.generated)
-        one.brain.prepare([blue])
+        one.brain.prepare([Picture(blue)])
         draft(one, 12, spoken)
         assert one.ask(2, Question(QUESTION, (red,)))[0] == second
-        one.brain.prepare([blue])
+        one.brain.prepare([Picture(blue)])
         one.brain.rewind(1)
         assert one.ask(3, Question(QUESTION, (red,)))[0] == second
-        one.brain.prepare([blue])
+        one.brain.prepare([Picture(blue)])
         one.brain.begin()
         assert one.ask(4, Question("hello"))[0] == first
 

@@ -117,7 +117,7 @@ class Encoders:
             steps = self.steps(media)
             if isinstance(inputs, PictureInputs):
                 found = self._kept(key, media.tokens, lambda: self._see(inputs, runner))
-            elif steps == 1 and media.tokens < WINDOW and not _lead(media.segment):
+            elif steps == 1 and media.tokens != WINDOW and not _lead(media.segment):
                 found = self._kept(key, media.tokens, lambda: self._hear(inputs, mode, runner))
             else:
                 parts: list[Features] = []

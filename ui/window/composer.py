@@ -85,8 +85,8 @@ class Composer(QFrame):
     listen = Signal()
     capture = Signal()
     look = Signal()
-    pictured = Signal(object)
-    """The pictures that wait here are now these: a tuple of bytes; not sent when they are asked about."""
+    prepared = Signal(list)
+    """The pictures and documents that wait here are now these parts; not sent when they are asked about."""
     problem = Signal(AsideError)
 
     def __init__(self, gate: Gate, parent: QWidget | None = None) -> None:
@@ -193,7 +193,7 @@ class Composer(QFrame):
         self._media = [(one, self.tr("Picture")) for one in question.pictures]
         self._media += [(one, one.name) for one in question.documents]
         self._media += [(one, self.tr("Recording")) for one in question.sounds]
-        self.pictured.emit(())  # it takes the place of an earlier one
+        self.prepared.emit([])  # it takes the place of an earlier one
         self._show_media()
         self.text.moveCursor(QTextCursor.MoveOperation.End)
         self.text.setFocus()
@@ -290,7 +290,7 @@ class Composer(QFrame):
             )
         else:
             self._media.append((medium, name))
-            self._tell_pictures()
+            self._tell_prepared()
         self._show_media()
 
     def _not_opened(self, error: AsideError) -> None:
@@ -315,6 +315,7 @@ class Composer(QFrame):
             if place is not None and place < len(self._media) and self._media[place][1] == name:
                 self._opening -= 1
                 self._media[place] = (read, name)
+                self._tell_prepared()
                 self._show_media()
             else:
                 self._opened(name, read)
@@ -369,9 +370,9 @@ class Composer(QFrame):
             pending = Pending(name, said, partial(self._give_up, number), self._theme)
             self._row.insertWidget(self._row.count() - 1, pending)
         self._shelf.setVisible(bool(self._media or self._reading))
-        pictures = any(isinstance(medium, bytes) for medium, _ in self._media)
-        self.looks.setVisible(pictures)
-        if not pictures:
+        seen = bool(self.question().seen)
+        self.looks.setVisible(seen)
+        if not seen:
             self.looks.forget()
         self.text.setPlaceholderText(self._placeholder())
         self._show_send()
@@ -385,12 +386,12 @@ class Composer(QFrame):
 
     def _remove(self, place: int) -> None:
         del self._media[place]
-        self._tell_pictures()
+        self._tell_prepared()
         self._show_media()
         self.text.setFocus()
 
-    def _tell_pictures(self) -> None:
-        self.pictured.emit(self.question().pictures)
+    def _tell_prepared(self) -> None:
+        self.prepared.emit(replace(self.question(), text="", sounds=()).parts)
 
     def _changed(self) -> None:
         lines = min(_MOST_LINES, max(1, int(self.text.document().size().height())))

@@ -223,7 +223,7 @@ class Window(QMainWindow):
         self.composer.mode_button.chosen.connect(self._choose_mode)
         self._conductor.wording = words
         self._conductor.drafted.connect(self._show_draft)
-        self.composer.pictured.connect(self._conductor.brain.prepare)
+        self.composer.prepared.connect(self._conductor.brain.prepare)
         self._conductor.changed.connect(self._show_state)
         self._conductor.changed.connect(self.cards.show_state)
         self._conductor.told.connect(self.cards.tell)

@@ -22,7 +22,6 @@ from assistant.engine.protocol import (
     Clip,
     Finished,
     GenerateOptions,
-    Picture,
     Progress,
     Segment,
     Statistics,
@@ -36,7 +35,7 @@ from assistant.media.sound import Sound, cut
 from assistant.modes import Mode, Texts, cannot
 from assistant.tools.kit import NO_TOOLS, Kit
 from models import package
-from models.errors import ContextError, EngineError
+from models.errors import ContextError, EngineError, MediaError
 from models.prompts import TRANSCRIBE
 from ui.gate import worded
 from ui.work.ahead import Ahead
@@ -107,9 +106,9 @@ class _Model:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What is known of the next question: its pictures, the turn that it is spoken in, its full windows."""
+    """What is known of the next question: its first parts, the turn that it is spoken in, full windows."""
 
-    pictures: tuple[bytes, ...] = ()
+    parts: tuple[prompt.Part, ...] = ()
     turn: int = 0
     clips: tuple[Clip, ...] = ()
 
@@ -128,6 +127,7 @@ class Brain:
         self._answered = False  # the session ends with a reply that is still open
         self._ahead: Ahead | None = None  # or with a question that has only begun
         self._wanted = _Wanted()  # what it should hold
+        self._windows = True  # the model can hear a recording window by window
         self._late = False  # not all of this is ready
         self._follows: tuple[int, threading.Event] | None = None  # the question that waits for it
         self._marks: list[tuple[int, bool]] = []  # session and `_answered` before each exchange
@@ -168,19 +168,19 @@ class Brain:
         """
         cancel = self._cancels[turn] = threading.Event()
         with self._lock:
-            pictures, spoken = self._wanted.pictures, self._wanted.turn == turn
-            ready = bool(pictures or spoken) and question.pictures[: len(pictures)] == pictures
+            parts, spoken = list(self._wanted.parts), self._wanted.turn == turn
+            ready = bool(parts or spoken) and question.parts[: len(parts)] == parts
             self._wanted = _Wanted()
             self._follows = (turn, cancel) if ready else None
         self._jobs.put(lambda: self._ask(turn, question, cancel), patient=ready)
 
-    def prepare(self, pictures: Sequence[bytes]) -> None:
-        """Encode and prefill the pictures that the next question will begin with; none: no longer.
+    def prepare(self, parts: Sequence[prompt.Part]) -> None:
+        """Encode and prefill the pictures and texts that the next question will begin with; none: no longer.
 
-        Tells `Prepared` when it is done; whatever else is to be done goes before.
+        Tells `Sized`, and `Prepared` when it is done; whatever else is to be done goes before.
         """
         with self._lock:
-            wanted = self._wanted = replace(self._wanted, pictures=tuple(pictures))
+            wanted = self._wanted = replace(self._wanted, parts=tuple(parts))
             self._jobs.put(lambda: self._prepare(wanted))
 
     def look(self, closely: str) -> None:
@@ -199,7 +199,7 @@ class Brain:
         Tells `Enough` if the model has no room for more.
         """
         with self._lock:
-            if self._wanted.turn != turn:
+            if self._wanted.turn != turn or not self._windows:
                 return
             wanted = self._wanted = replace(self._wanted, clips=(*self._wanted.clips, window))
             self._jobs.put(lambda: self._prepare(wanted), patient=True)
@@ -289,7 +289,7 @@ class Brain:
             self._session = self._model = None
             settings = replace(tuned.settings(info), adapter=model.adapter, device=model.device)
             self._session, problem = open_engine(model.path, settings, self._patience)
-            self._eyes = Eyes(info, self._detail)
+            self._eyes, self._windows = Eyes(info, self._detail), True
             self._room, self._limits, self._clip_seconds = room, info.limits, info.clip_seconds
             self._retells = info.retells
             self._path = model.path
@@ -350,25 +350,26 @@ class Brain:
         self._late = False
         if session is None:
             return
-        if not wanted.pictures and not turn:
+        if not wanted.parts and not turn:
             self._give_up_ahead(session)
             return
         try:
             if self._ahead is None:
                 self._ahead = Ahead.begin(session, self._answered)
                 self._answered = False
-            pictures: list[prompt.Part] = [*map(Picture, wanted.pictures)]
-            seen, looks = (pictures, []) if self._eyes is None else self._eyes.sized(pictures)
+            seen, looks = (wanted.parts, []) if self._eyes is None else self._eyes.sized(wanted.parts)
             if looks:
                 self._tell(Sized(tuple(looks)))
             self._ahead.hold(session, [*seen, *wanted.clips])
-            self._compute(session, bool(turn), len(pictures))
+            self._compute(session, bool(turn), len(looks))
         except ContextError:
             heard = 0 if self._ahead is None else self._ahead.clips
             if turn and heard:
                 keep = max(1, heard - 1)  # the answer needs room as well
                 self._tell(Enough(turn, keep * WINDOW_SAMPLES))
-        except Exception:  # as the process died
+        except Exception as error:  # as the process died
+            if isinstance(error, MediaError) and wanted.clips:
+                self._windows = False
             self._give_up_ahead(session)
 
     def _compute(self, session: EngineProcess, before_sound: bool, pictures: int) -> None:
