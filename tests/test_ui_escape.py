@@ -101,5 +101,9 @@ def test_the_pill_has_nothing_of_the_turn_before(qt: QApplication) -> None:
     pill.add_answer("circle")
     wait_until(lambda: "circle" in pill.said)
     assert pill.said == "circle"
+    pill.show_state(State(Phase.LISTENING, 4, hands_free=True))
+    assert pill.said == "circle"  # until something is said
+    pill.show_question("what")
+    assert pill.said == ""
     pill.hide()
     pill.deleteLater()

@@ -89,6 +89,7 @@ class Pill(QWidget):
         self._phase = Phase.IDLE
         self._see_through = True
         self._turn = 0
+        self._old = False  # the texts are those of the answer before, until something is said
         self._said = ""
         self._icon = QLabel()
         self._state = QLabel()
@@ -154,9 +155,9 @@ class Pill(QWidget):
         """What goes on. A typed question doesn't bring the pill up; speech does."""
         began = state.turn != self._turn
         if began:
-            self._said = ""
-            self._question.clear()
-            self._show_texts()
+            self._old = state.hands_free and state.phase is Phase.LISTENING
+            if not self._old:
+                self._clear()
         if state.phase is Phase.LISTENING and self._phase is not Phase.LISTENING:
             self.level.reset()
             self._bring_up()
@@ -185,6 +186,8 @@ class Pill(QWidget):
 
     def show_question(self, text: str) -> None:
         """What was understood so far."""
+        if self._old:
+            self._clear()
         self._question.setText(text)
         self._show_texts()
 
@@ -195,6 +198,8 @@ class Pill(QWidget):
 
     def add_answer(self, text: str) -> None:
         """Some more of the answer: its end is shown."""
+        if self._old:
+            self._clear()
         self._said += text
         if len(self._said) > 4 * _TAIL:
             self._said = self._said[-2 * _TAIL :]
@@ -239,6 +244,11 @@ class Pill(QWidget):
         painter.setBrush(QColor(self._theme.raised))
         box = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
         painter.drawRoundedRect(box, theme.LARGE, theme.LARGE)
+
+    def _clear(self) -> None:
+        self._said, self._old = "", False
+        self._question.clear()
+        self._show_texts()
 
     def _show_texts(self) -> None:
         tail = self._said if len(self._said) <= _TAIL else "…" + self._said[-_TAIL:]
