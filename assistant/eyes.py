@@ -15,10 +15,12 @@ from typing import Final, TypeVar
 
 from assistant import detail
 from assistant.detail import Look
-from assistant.engine.protocol import Picture, Segment, Statistics
+from assistant.engine.protocol import Clip, Picture, Segment, Statistics
 from assistant.rates import Learned
 from models.package import PackageInfo
 
+_A_SECOND: Final = 12.5  # tokens of sound
+_A_TOKEN: Final = 4  # letters
 _MOST: Final = 64  # pictures whose budgets are remembered
 T = TypeVar("T", bound=Segment | str)
 
@@ -53,8 +55,11 @@ class Eyes:
         return found, looks
 
     def seconds(self, parts: Sequence[Segment | str]) -> float:
-        """What the pictures among these take to look at."""
-        return sum(look.seconds for look in self.sized(parts)[1])
+        """About how long the model takes for these before its answer begins."""
+        clips = sum(part.samples.size / part.rate for part in parts if isinstance(part, Clip))
+        letters = sum(len(part) for part in parts if isinstance(part, str))
+        tokens = clips * _A_SECOND + letters / _A_TOKEN
+        return sum(look.seconds for look in self.sized(parts)[1]) + tokens * self._learned.now.token
 
     def learn(self, turn: Statistics) -> None:
         """How long it took."""

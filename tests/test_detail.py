@@ -154,7 +154,7 @@ def test_the_command_says_what_is_lost_and_what_it_costs(aside: Aside) -> None:
     learned = Learned(package.check(aside.model), aside.folder / "data/aside/rates.json")
     learned.learn(Statistics(crops=1, seconds={"vision": 6.0}))
     result = aside("ask", "--image", "screen.png", "--detail", "1", "--max-tokens", "1", "What is this?")
-    assert "About 4 s to look." in result.err, "two crops at 0.3 of what was learned now"
+    assert "About 4 s until the answer begins." in result.err, "two crops at 0.3 of what was learned now"
     result = aside("ask", "--image", "screen.png", "--detail", "closely", "What?")
     assert result.code == 2
     assert "auto, quick, fine" in result.err

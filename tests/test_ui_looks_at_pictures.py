@@ -49,10 +49,14 @@ def test_what_a_screenshot_costs_and_loses_is_said_and_chosen(qt: QApplication, 
         wait_until(lambda: "Quick" in looks.button.text())
         assert file.load().settings.pictures.detail == "quick"
         wait_until(lambda: any(isinstance(event, brain.Prepared) for event in told))  # looked at once more
-        one.window._show_told(brain.Costs(one.conductor.state.turn, 17.0))
+        said: list[str] = []
+        one.conductor.told.connect(lambda _: said.append(one.window._activity.text()))
+        one.conductor.told.emit(brain.Costs(one.conductor.state.turn + 1, 17.0))
+        assert one.pill._state.text().endswith(" – about 15 s")
         one.window.composer.text.setPlainText("what colour is it")
         one.window.composer.send()
         wait_until(lambda: any(isinstance(event, brain.Answered) for event in told))
+        assert "Reading … about 15 s" in said
         assert not looks.isVisible()
         assert looks.said.text() == ""
 

@@ -28,12 +28,12 @@ def open_eyes(package: PackageInfo, wanted: str | None) -> Eyes:
 
 
 def sized(eyes: Eyes, parts: Sequence[Part]) -> list[Part]:
-    """The parts of a question; what is lost in its pictures, and what they cost, is said on stderr."""
+    """The parts of a question; what is lost in its pictures, and how long it takes, is said on stderr."""
     found, looks = eyes.sized(parts)
     for said in dict.fromkeys(detail.loss(look) for look in looks):
         if said:
             note(said)
-    seconds = sum(look.seconds for look in looks)
+    seconds = eyes.seconds(parts)
     if seconds > detail.LONG:
-        note(f"About {detail.rounded(seconds)} s to look.")
+        note(f"About {detail.rounded(seconds)} s until the answer begins.")
     return found

@@ -193,7 +193,7 @@ class Pill(QWidget):
 
     def show_activity(self, text: str) -> None:
         """What takes long, until the next step."""
-        self._state.setText(text)
+        self._state.setText(f"{self._state.text()} – {text}")
         self._fit()
 
     def add_answer(self, text: str) -> None:

@@ -23,7 +23,7 @@ def level_name(level: str) -> str:
 
 def cost(seconds: float) -> str:
     """What is said before something long starts."""
-    said = QCoreApplication.translate("Looks", "About {n} s to look")
+    said = QCoreApplication.translate("Looks", "about {n} s")
     return said.replace("{n}", str(detail.rounded(seconds)))
 
 

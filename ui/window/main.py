@@ -382,7 +382,7 @@ class Window(QMainWindow):
                 return
             case brain.Working(turn, progress):
                 words = self._words(progress.stage)
-                if progress.stage == "vision" and self._cost[0] == turn:
+                if self._cost[0] == turn:
                     words = f"{words} {cost(self._cost[1])}"
                 self._activity.setText(words)
                 return

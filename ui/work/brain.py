@@ -361,7 +361,7 @@ class Brain:
             if looks:
                 self._tell(Sized(tuple(looks)))
             self._ahead.hold(session, [*seen, *wanted.clips])
-            self._compute(session, bool(turn), len(looks))
+            self._compute(session, bool(turn), len(looks), seen)
         except ContextError:
             heard = 0 if self._ahead is None else self._ahead.clips
             if turn and heard:
@@ -372,17 +372,23 @@ class Brain:
                 self._windows = False
             self._give_up_ahead(session)
 
-    def _compute(self, session: EngineProcess, before_sound: bool, pictures: int) -> None:
+    def _compute(
+        self, session: EngineProcess, before_sound: bool, pictures: int, parts: Sequence[prompt.Part]
+    ) -> None:
         """Encode and prefill what there is, as long as nothing else is to be done."""
 
         def given_up() -> bool:
             follows = self._follows
             return self._jobs.urgent.is_set() or (follows is not None and follows[1].is_set())
 
+        told = 0  # the turn whose cost was said
         options = GenerateOptions(max_tokens=0, before_sound=before_sound)
         for event in session.generate(options, Waiting(threading.Event(), given_up)):
             follows = self._follows
             if isinstance(event, Progress) and follows is not None:
+                if told != follows[0]:
+                    told = follows[0]
+                    self._tell_cost(told, parts)
                 self._tell(Working(follows[0], event))
             if isinstance(event, Finished):
                 self._learn(event.statistics)

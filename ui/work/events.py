@@ -153,7 +153,7 @@ class Sized:
 
 @dataclass(frozen=True)
 class Costs:
-    """The pictures of this turn's question are not ready: so many ``seconds`` to look at them."""
+    """What of this turn's question is not ready takes about so many ``seconds``."""
 
     turn: int
     seconds: float
