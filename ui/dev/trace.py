@@ -63,6 +63,7 @@ class Trace(QObject):
         assert application is not None
         application.installEventFilter(self)
         self._viewport = window.transcript.viewport()
+        self._moving = (window, window.side.list)
         window.side.list.model().rowsInserted.connect(lambda *_: self._look.start(0))
         conductor.changed.connect(self._changed)
         conductor.told.connect(self._heard)
@@ -86,7 +87,7 @@ class Trace(QObject):
                 self._painted += 1
         elif event.type() == QEvent.Type.WindowActivate and watched is self._window:
             self._mark("active")
-        elif event.type() in (QEvent.Type.Move, QEvent.Type.Resize) and watched is self._window:
+        elif event.type() in (QEvent.Type.Move, QEvent.Type.Resize) and watched in self._moving:
             self._look.start(0)
         return False
 
