@@ -231,7 +231,8 @@ def test_a_recording_is_written_down_and_a_translation_says_what_nano_cannot(
             one.window.composer.send()
             wait_until(lambda: any(isinstance(event, brain.Answered | brain.Failed) for event in told))
             text = one.window.transcript.toPlainText()
-            assert HEARD in text
+            assert HELLO in text
+            assert TIMER in text
             assert ("can't translate" in text) == (name == "translate")
 
 
