@@ -68,7 +68,7 @@ def logits(
         watched = Watched(session, patch)
         for turn in said:
             session.append(*turn)
-            reply(session, GenerateOptions(max_tokens=0))
+            reply(session, GenerateOptions(max_tokens=1, stop_ids=frozenset(range(320))))  # any ends it
             rows.append(watched.logits[-1])
     return np.array(rows)
 

@@ -25,7 +25,6 @@ from assistant.engine.session import LocalSession
 from models.errors import EngineError
 
 _TOKENS: Final = tuple(int(i) for i in np.random.default_rng(7).integers(33, 127, LONGEST))
-_READ_ONLY: Final = GenerateOptions(max_tokens=0)
 
 
 def opened(kind: Kind) -> Callable[..., Any]:
@@ -47,6 +46,8 @@ class Aside:
         """``settings`` are those of `EngineSettings`."""
         self._session = LocalSession(Path(path), EngineSettings(**{"threads": threads, **settings}))  # type: ignore[arg-type] # checked by `tune`
         self._marks: dict[int, int] = {}
+        ends = frozenset(range(self._session.package.vocab_size))  # the logits are wanted, no token is
+        self._read_only = GenerateOptions(max_tokens=1, stop_ids=ends)
 
     def warm(self) -> float:
         """What is slow the first time."""
@@ -90,7 +91,7 @@ class Aside:
 
     def _read(self) -> float:
         start = time.perf_counter()
-        for _ in self._session.generate(_READ_ONLY):
+        for _ in self._session.generate(self._read_only):
             pass
         return time.perf_counter() - start
 
