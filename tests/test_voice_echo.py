@@ -86,6 +86,34 @@ def test_what_is_said_over_an_answer_is_less_muted_than_what_tells_that_somebody
     assert all(part is block for part in one.clean(block)), "nothing is played: it is heard as it is"
 
 
+def test_with_headphones_a_person_is_heard_as_they_are_until_an_echo_comes(
+    scene: tuple[Samples, Samples, Samples],
+) -> None:
+    """The headphones are unplugged in the middle of the second time that the same is played."""
+    played, echo, person = scene
+    one = Echo()
+    hiss = np.random.default_rng(3).normal(0, 0.001, person.size).astype(np.float32)
+    for heard, given in zip(blocks(person + hiss), blocks(played), strict=True):
+        one.played(given, RATE)
+        cleaned = one.clean(heard)
+        if one.active:
+            continue
+        assert cleaned.said is heard
+        assert not one.leaks
+    assert not one.active, "after a second it is clear that nothing is heard"
+    half = round(2 * RATE)
+    unplugged = np.concatenate((hiss[:half], echo[half:]))
+    told: list[bool] = []
+    for heard, given in zip(blocks(unplugged), blocks(played), strict=True):
+        one.played(given, RATE)
+        one.clean(heard)
+        told.append(one.active)
+    began = half // FRAMES
+    assert not any(told[:began])
+    assert told.index(True) < began + round(0.4 * RATE) // FRAMES, "sooner than it is taken for a person"
+    assert all(told[told.index(True) : round(3.5 * RATE) // FRAMES])
+
+
 def test_it_costs_little(scene: tuple[Samples, Samples, Samples]) -> None:
     played, echo, person = scene
     began = time.thread_time()

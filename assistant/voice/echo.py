@@ -6,7 +6,8 @@
 The speaker's thread copies and enqueues what it plays. The microphone's blocks are cleaned in the ear's
 thread, each with as much of what was played: both run at the same speed, so the delay between the two stays
 what it is, and the cancellers find it out: WebRTC's, whose output tells best whether somebody speaks, and a
-linear one, whose output is what they say. While nothing is played, blocks pass as they are.
+linear one, whose output is what they say. While nothing is played, blocks pass as they are; so they do with
+headphones: where the microphone hears nothing of a second of sound, there is no echo until one is heard.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ _TAPS: Final = round(0.3 * RATE)  # samples from the sound to the end of its ech
 _BACK: Final = round(2.5 / BLOCK)  # blocks that the way of an echo is learned from
 _MUTED: Final = 15.0  # dB; where somebody speaks, less is muted
 _LOUD: Final = -45.0  # dBFS of somebody who speaks
+_UNHEARD: Final = -50.0  # dBFS: an echo of this is never taken for somebody who speaks
+_PLAYS: Final = -35.0  # dBFS of what is played: nobody plays silence to learn whether it is heard
+_HEADPHONES: Final = round(1.0 / BLOCK)  # blocks of the one without the other
 _SETTLES: Final = round(0.5 / BLOCK)  # blocks that the canceller needs to find a new delay
 _AFTER: Final = round(0.4 / BLOCK)  # blocks after the last sound in which its echo may come
 
@@ -67,6 +71,8 @@ class Echo:
         self._missed = 0  # samples that didn't come, in a row
         self._unsettled = 0  # blocks until it is sure that nothing leaks
         self._left = 0  # blocks for which something may still be heard
+        self._apart = False  # the microphone doesn't hear the speaker
+        self._unheard = 0  # blocks, in a row, of something played and nothing heard
         self._flowing = False
         self._cleaned: deque[Samples] = deque(maxlen=_SEEN[0])
         self._given: deque[Samples] = deque(maxlen=_SEEN[1])
@@ -80,8 +86,8 @@ class Echo:
         self._waiting.clear()
         self._rate, self._converter, self._canceller, self._linear = 0, None, None, None
         self._far = np.empty(0, np.float32)
-        self._owed = self._missed = self._left = 0
-        self._flowing = False
+        self._owed = self._missed = self._left = self._unheard = 0
+        self._flowing = self._apart = False
 
     def clean(self, block: Samples) -> Cleaned:
         """20 ms of the microphone at 16 kHz without the speaker."""
@@ -94,6 +100,9 @@ class Echo:
         self._left -= 1
         self._unsettled = max(0, self._unsettled - 1)
         self._given.append(far)
+        if self._headphones(block):
+            self._cleaned.append(block)
+            return Cleaned(block, block)
         if self._canceller is None or self._linear is None:
             self._canceller = importlib.import_module("pywebrtc_audio").EchoCanceller(RATE)
             self._linear = LinearEcho(block.size, _TAPS, _BACK)
@@ -106,16 +115,35 @@ class Echo:
 
     @property
     def active(self) -> bool:
-        """Whether something is played, or its echo may still come; else blocks passed as they were."""
-        return self._left > 0
+        """Whether something is played that can be heard, or its echo may still come; else blocks passed as
+        they were.
+        """
+        return self._left > 0 and not self._apart
 
     @property
     def leaks(self) -> bool:
         """Whether what was heard last may be what was played: after a gap, the canceller needs a moment."""
         if not self._left or not self._cleaned:
             return False
-        if self._unsettled:
+        if self._unsettled and not self._apart:
             return True
+        return self._alike()
+
+    def _headphones(self, block: Samples) -> bool:
+        """Whether nothing of what is played can be heard."""
+        if level(block) < _UNHEARD:
+            plays = level(np.concatenate(list(self._given)[-_SEEN[0] :])) > _PLAYS
+            self._unheard += plays
+            self._apart = self._apart or self._unheard >= _HEADPHONES
+        elif self._apart:
+            if self._alike():  # they were unplugged
+                self._apart, self._unheard, self._unsettled = False, 0, _SETTLES
+        else:
+            self._unheard = 0
+        return self._apart
+
+    def _alike(self) -> bool:
+        """Whether what was heard last looks like what was played."""
         # differences, so that two voices of the same pitch don't look alike
         heard, played = np.diff(np.concatenate(self._cleaned)), np.diff(np.concatenate(self._given))
         size = 1 << (heard.size + played.size).bit_length()
