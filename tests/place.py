@@ -22,10 +22,14 @@ from assistant.settings import SettingsFile
 ROOT = Path(__file__).parent.parent
 
 
-def eventually(look: Callable[[], Any], seconds: float = 30.0) -> Any:
+def eventually(
+    look: Callable[[], Any],
+    seconds: float = 30.0,
+    words: Callable[[], str] = lambda: "it did not happen in time",
+) -> Any:
     until = time.monotonic() + seconds
     while not (found := look()):
-        assert time.monotonic() < until, "it did not happen in time"
+        assert time.monotonic() < until, words()
         time.sleep(0.02)
     return found
 
@@ -76,7 +80,11 @@ class Place:
         self.trace.unlink(missing_ok=True)
         process = self.aside("desktop", "--model", str(self.model), "--trace", str(self.trace), *words)
         try:
-            eventually(lambda: self.told("ready") or process.poll() is not None)
+            eventually(
+                lambda: self.told("ready") or process.poll() is not None,
+                60,
+                lambda: f"not ready: {self.log.read_text()} {self.trace.read_text()[-2000:]}",
+            )
             assert process.poll() is None, self.log.read_text()
             if not words:
                 number = self.screen.wait_for_window("^Aside$")

@@ -55,8 +55,9 @@ def test_a_file_in_the_way_is_named(config: Path) -> None:
         autostart.put(True)
 
 
-def test_the_command_line_writes_it_too(aside: Aside, config: Path) -> None:
-    aside("settings", "set", "interface.autostart", "on")
-    assert (config / "autostart/aside.desktop").is_file()
-    aside("settings", "reset", "interface.autostart")
-    assert not (config / "autostart/aside.desktop").exists()
+def test_the_command_line_writes_it_too(aside: Aside) -> None:
+    entry = aside.path("config/autostart/aside.desktop")
+    assert aside("settings", "set", "interface.autostart", "on").code == 0
+    assert entry.is_file()
+    assert aside("settings", "reset", "interface.autostart").code == 0
+    assert not entry.exists()

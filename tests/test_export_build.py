@@ -272,8 +272,8 @@ def test_the_block_sizes_used_are_recorded(folders: dict[str, Path], tmp_path: P
         "vision": "dynamic8",
         "speech": "dynamic8",
     }
-    assert recorded("even", PrecisionPlan.named("int4", 128, down="int4"))["text"] == (
-        "int4 block 16 and 32 and 128, head int8 block 128"
+    assert recorded("even", PrecisionPlan.named("int4", 128, sensitive="int4"))["text"] == (
+        "int4 block 16 and 32 and 128"
     )
     assert recorded("eight", PrecisionPlan.named("int8"))["text"] == "int8 block 16 and 32"
 

@@ -68,7 +68,10 @@ def run(given: argparse.Namespace) -> int:
             int(given.rounds or (5 if given.quick else 3)),
             int(given.threads or psutil.cpu_count(logical=False) or 1),
             precision=PrecisionPlan.named(
-                "int4", given.block_size or tuned.block_size(), down=given.down, prefill=given.prefill
+                "int4",
+                given.block_size or tuned.block_size(),
+                sensitive=given.sensitive,
+                prefill=given.prefill,
             ),
             best=given.best,
             progress=lambda stage, done, total: Status.show(

@@ -128,7 +128,7 @@ def add_number(
 
 
 def add_quantisation(options: Options) -> None:
-    """--block-size, --down and --prefill of a package's language model."""
+    """--block-size, --sensitive and --prefill of a package's language model."""
     options.add_argument(
         "--block-size",
         type=int,
@@ -138,10 +138,10 @@ def add_quantisation(options: Options) -> None:
         "what `aside bench tune --blocks` found)",
     )
     options.add_argument(
-        "--down",
+        "--sensitive",
         choices=("int8", "int4"),
         default="int8",
-        help="the down projections of int4 (default: int8; int4 is quicker, smaller, less exact)",
+        help="down projections and head of int4 (default: int8; int4 is quicker, smaller, less exact)",
     )
     options.add_argument(
         "--prefill",

@@ -150,7 +150,10 @@ def _build(given: argparse.Namespace) -> int:
     if given.random:
         source = RandomCheckpoint(shortened(REAL, int(given.layers)) if given.layers else REAL)
     plan = PrecisionPlan.named(
-        given.precision, given.block_size or tuned.block_size(), down=given.down, prefill=given.prefill
+        given.precision,
+        given.block_size or tuned.block_size(),
+        sensitive=given.sensitive,
+        prefill=given.prefill,
     )
     started = time.monotonic()
 

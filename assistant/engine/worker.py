@@ -24,6 +24,8 @@ from models.errors import AsideError, EngineError
 if TYPE_CHECKING:
     from assistant.engine.session import LocalSession
 
+_NICE: Final = 5
+"""How far the engine steps back: window, microphone and speaker get the processor when they want it."""
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -125,6 +127,8 @@ def main() -> None:
     if sys.platform == "linux":
         # also when this process is stopped and can't see its input end
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if sys.platform != "win32":
+        os.nice(_NICE)
     _Worker(sys.stdin.buffer, answers).run()
 
 

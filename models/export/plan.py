@@ -38,13 +38,13 @@ class PrecisionPlan:
         name: str,
         block_size: int = 64,
         *,
-        down: Literal["int8", "int4"] = "int8",
+        sensitive: Literal["int8", "int4"] = "int8",
         prefill: bool = False,
     ) -> PrecisionPlan:
         """Return a plan of ``PLANS``; raise ValueError for another name or block size.
 
-        ``block_size`` is that of matrices in 4 bits, ``down`` the precision of the int4 plan's down
-        projections. ``prefill`` adds the language model once more in 8 bits, for reading prompts.
+        ``block_size`` is that of matrices in 4 bits, ``sensitive`` the precision of the int4 plan's down
+        projections and head. ``prefill`` adds the language model once more in 8 bits, for reading prompts.
         """
         if name not in PLANS:
             raise ValueError(f"unknown precision {name!r}, expected one of {', '.join(PLANS)}")
@@ -56,7 +56,7 @@ class PrecisionPlan:
             eight = Precision(
                 "int8", 128
             )  # in 8 bits, smaller blocks gain nothing that is worth their scales
-            text = replace(plan.text, down=eight if down == "int8" else plan.text.down, head=eight)
+            text = replace(plan.text, down=eight, head=eight) if sensitive == "int8" else plan.text
             plan = replace(plan, text=text, embedding=eight)
         return replace(plan, prefill=_EIGHT_BY_ROWS if prefill else None)
 
