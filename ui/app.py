@@ -437,6 +437,8 @@ class Desktop:
     def _show_in_pill(self, event: BrainEvent) -> None:
         self.pill.tell(event)
         match event:
+            case Loaded():
+                self.pill.prepare()
             case Wrote(_, text):
                 self.pill.add_answer(text)
             case Costs(_, seconds):

@@ -10,6 +10,7 @@ from PySide6.QtGui import (
     QColor,
     QCursor,
     QGuiApplication,
+    QHideEvent,
     QPainter,
     QPainterPath,
     QPaintEvent,
@@ -53,6 +54,11 @@ class Level(QWidget):
         self._bars.extend([0.0] * _BARS)
         self.update()
 
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Called by Qt: what puts windows together may be another one the next time."""
+        super().hideEvent(event)
+        self._see_through = composited()
+
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Called by Qt."""
         painter = QPainter(self)
@@ -87,7 +93,7 @@ class Pill(QWidget):
         self.setFixedWidth(_WIDTH)
         self._theme = LIGHT
         self._phase = Phase.IDLE
-        self._see_through = True
+        self._see_through: bool | None = None  # not known yet
         self._turn = 0
         self._old = False  # the texts are those of the answer before, until something is said
         self._said = ""
@@ -140,6 +146,14 @@ class Pill(QWidget):
         self._hide.timeout.connect(self._hide_unless_needed)
         self.cards.emptied.connect(self._cards_emptied)
         self._show_texts()
+
+    def prepare(self) -> None:
+        """Do what takes long before it has to come up: the key is held, and somebody speaks."""
+        if self._see_through is None:
+            self._see_through = composited()
+            self.ensurePolished()
+            self.create()
+            self._fit()
 
     def set_theme(self, colours: Theme) -> None:
         """Icons in the theme's colours."""
@@ -264,7 +278,7 @@ class Pill(QWidget):
         self.resize(_WIDTH, column.totalHeightForWidth(_WIDTH) if wraps else column.totalSizeHint().height())
         if self.isVisible():
             self.move(self.x(), bottom - self.height() + 1)
-        if not self._see_through and (self.size() != before or self.mask().isEmpty()):
+        if self._see_through is False and (self.size() != before or self.mask().isEmpty()):
             outline = QPainterPath()
             outline.addRoundedRect(QRectF(self.rect()), theme.LARGE, theme.LARGE)
             self.setMask(QRegion(outline.toFillPolygon().toPolygon()))
@@ -286,7 +300,7 @@ class Pill(QWidget):
         """At the bottom of the screen where the pointer is."""
         screen = QGuiApplication.screenAt(QCursor.pos()) or QGuiApplication.primaryScreen()
         room = screen.availableGeometry()
-        self._see_through = composited()
+        self.prepare()
         self._fit()
         self.move(room.center().x() - _WIDTH // 2, room.bottom() - self.height() - theme.HUGE)
         self.show()
