@@ -269,7 +269,6 @@ def test_a_reply_that_goes_round_in_circles_is_known() -> None:
     assert not loops("the cat sees the dog and the dog sees the cat")
 
 
-@pytest.mark.skipif(not flite.installed(), reason=flite.MISSING)
 def test_the_second_synthesiser_speaks() -> None:
     samples, rate = flite.say("hello", random.Random(1))
     assert samples.size > rate / 2
