@@ -25,18 +25,16 @@ from assistant.engine.protocol import (
     Progress,
     Segment,
     Statistics,
-    Token,
 )
 from assistant.engine.windows import WINDOW_SAMPLES
 from assistant.eyes import Eyes
 from assistant.history.records import ToolCall
 from assistant.history.replay import resume
-from assistant.media.sound import Sound, cut
-from assistant.modes import Mode, Texts, cannot
+from assistant.media.sound import Sound
+from assistant.modes import Mode
 from assistant.tools.kit import NO_TOOLS, Kit
 from models import package
 from models.errors import ContextError, EngineError, MediaError
-from models.prompts import TRANSCRIBE
 from ui.gate import worded
 from ui.work.ahead import Ahead
 from ui.work.events import (
@@ -62,7 +60,7 @@ from ui.work.events import (
 from ui.work.jobs import Jobs, Waiting
 from ui.work.question import Question
 from ui.work.reply import LONGEST, reply
-from ui.work.scribe import scribe
+from ui.work.writer import Writer
 
 __all__ = [
     "Answered",
@@ -133,12 +131,10 @@ class Brain:
         self._marks: list[tuple[int, bool]] = []  # session and `_answered` before each exchange
         self._detail = "auto"
         self._eyes: Eyes | None = None
-        self._limits: tuple[str, ...] = ()
-        self._clip_seconds = 30.0
+        self._writer = Writer(lambda: self._session, self._jobs, tell, self._give_up_ahead, self._mend)
         self._replied = (0, 0)  # the turn that was answered last, and the place of its answer
         self._room = 0  # tokens left free for what is asked next
         self._lock = threading.Lock()
-        self._behind = 0.0
         self._cancels: dict[int, threading.Event] = {}
         self.keep: Callable[[int, ToolCall], None] = lambda *_: None
         """Called by the brain's thread with a turn and its tool call, before it runs and after; keeps it."""
@@ -217,21 +213,16 @@ class Brain:
 
         A draft is given up as soon as anything else is wanted. ``later``: its beginning is left out.
         """
-        pieces = list(cut(sound, self._clip_seconds)) if final else [sound]
-        said = ["…"] if later else []
-        self._jobs.put(lambda: self._understand(turn, pieces, said, final), patient=True)
+        self._writer.understand(turn, sound, final, later)
 
     def caption(self, turn: int, sound: Sound, mode: Mode) -> None:
         """Write down one piece of a dictation; tells `Wrote` and, of a translation, `Translated`."""
-        with self._lock:
-            self._behind += sound.seconds
-        self._jobs.put(lambda: self._caption(turn, sound, mode))
+        self._writer.caption(turn, sound, mode)
 
     @property
     def behind(self) -> float:
         """Seconds of dictations that wait to be written down."""
-        with self._lock:
-            return self._behind
+        return self._writer.behind
 
     def end_captions(self, turn: int) -> None:
         """That was the last piece; tells `Answered`."""
@@ -290,7 +281,8 @@ class Brain:
             settings = replace(tuned.settings(info), adapter=model.adapter, device=model.device)
             self._session, problem = open_engine(model.path, settings, self._patience)
             self._eyes, self._windows = Eyes(info, self._detail), True
-            self._room, self._limits, self._clip_seconds = room, info.limits, info.clip_seconds
+            self._writer.limits, self._writer.clip_seconds = info.limits, info.clip_seconds
+            self._room = room
             self._retells = info.retells
             self._path = model.path
             self._begin([])
@@ -415,7 +407,7 @@ class Brain:
         parts = question.parts if self._eyes is None else self._eyes.sized(question.parts)[0]
         try:
             if question.mode.name != "chat" and question.sounds:
-                self._tell(self._written(turn, question, cancel))
+                self._tell(self._writer.written(turn, question, cancel))
                 return
             if ahead is not None:
                 rest = ahead.rest(session, parts)
@@ -462,78 +454,13 @@ class Brain:
             self._mend(session, mark)
         self._answered = False
 
-    def _written(self, turn: int, question: Question, cancel: threading.Event) -> Answered:
-        """What is said in recordings, piece by piece, as the mode wants it."""
-        started = time.monotonic()
-        for sound in question.sounds:
-            for piece in cut(sound, self._clip_seconds):
-                if not piece.is_silent:
-                    self._write_down(turn, piece, question.mode, cancel)
-                if cancel.is_set():
-                    return Answered(turn, "cancelled", seconds=time.monotonic() - started)
-        self._limit(turn, question.mode)
-        return Answered(turn, "stop", seconds=time.monotonic() - started)
-
     def _begin_captions(self, turn: int, mode: Mode) -> None:
         session, ahead = self._session, self._ahead
         if ahead is not None:
             self._marks.append((ahead.mark, ahead.answered))
         else:
             self._marks.append((0 if session is None else session.mark(), self._answered))
-        self._limit(turn, mode)
-
-    def _caption(self, turn: int, sound: Sound, mode: Mode) -> None:
-        try:
-            texts = self._write_down(turn, sound, mode, self._jobs.none)
-            if texts.translation and not cannot(mode, self._limits):
-                self._tell(Translated(turn, texts.translation, mode.language))
-        except Exception as error:
-            self._tell(Limited(turn, str(worded(error))))  # the other pieces may still be understood
-            if self._session is not None:
-                self._mend(self._session, self._session.mark())
-        finally:
-            with self._lock:
-                self._behind -= sound.seconds
-
-    def _write_down(self, turn: int, sound: Sound, mode: Mode, cancel: threading.Event) -> Texts:
-        session = self._session
-        if session is None:
-            return Texts()
-        return scribe(session, sound, mode, cancel, lambda text: self._tell(Wrote(turn, text)))
-
-    def _limit(self, turn: int, mode: Mode) -> None:
-        """What the model can't do, it must say: a small one's translation is none."""
-        said = cannot(mode, self._limits)
-        if said:
-            self._tell(Limited(turn, said))
-
-    def _understand(self, turn: int, pieces: list[Sound], said: list[str], final: bool) -> None:
-        """Write down the first of the pieces; the others when what is urgent is done."""
-        session = self._session
-        if session is None or (not final and self._jobs.any.is_set()):
-            return
-        sound, *others = pieces
-        clip = Clip(sound.samples, sound.rate)
-        cancel = self._jobs.none if final else self._jobs.any
-        here = session.mark()
-        parts: list[str] = []
-        try:
-            # apart, because pictures in the conversation would switch the adapter that hears well off
-            asked = [*prompt.system(), *prompt.user(clip, TRANSCRIBE), *prompt.assistant()]
-            most = 32 + round(12 * sound.seconds)  # tokens; no speaker is faster
-            reply = session.apart(asked, GenerateOptions(max_tokens=most), cancel)
-            parts.extend(event.text for event in reply if isinstance(event, Token))
-        except Exception as error:
-            self._give_up_ahead(session)
-            self._mend(session, here)
-            if final:
-                self._tell(Failed(turn, worded(error)))
-            return
-        said = [*said, "".join(parts).strip()]
-        if others:
-            self._jobs.put(lambda: self._understand(turn, others, said, final), patient=True)
-        elif final or not cancel.is_set():
-            self._tell(Understood(turn, " ".join(filter(None, said)), final))
+        self._writer.limit(turn, mode)
 
     def _catch_up(self, session: EngineProcess) -> None:
         """Prefill what there is, so that the next question has only itself to compute."""
