@@ -37,7 +37,7 @@ class Writer:
         give_up_ahead: Callable[[EngineProcess], None],
         mend: Callable[[EngineProcess, int], None],
     ) -> None:
-        """``mend`` brings a session back to where it was, ``give_up_ahead`` to before a question has begun."""
+        """``mend`` brings a session back to where it was; ``give_up_ahead``: to before a question began."""
         self.limits: tuple[str, ...] = ()
         self.clip_seconds = 30.0
         self._session = session
