@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 
 from models import prompts
 from models.frontend import FrontEnd
-from models.nano import pictures, shape, speech, texts
+from models.nano import pictures, shape, speech, synthesisers, texts
 from models.nano import words as w
+from models.nano.synthesisers import Voice
 
 SHARD: Final = 500  # utterances
 KINDS: Final = ("command", "general", "row", "talk", "question", "long", "outside")
-_WEIGHTS: Final = (28, 26, 24, 4, 6, 7, 5)
+_WEIGHTS: Final = (25, 23, 26, 3, 5, 7, 11)
 
 
 PAUSE: Final = " , "
@@ -71,7 +73,7 @@ def spoken(rng: random.Random, split: texts.Split, kind: str) -> tuple[str, str]
         return rng.choice((texts.near_miss, texts.outside))(rng, split), texts.ABOUT
     if kind == "long":  # sentences, with pauses between them
         parts = [
-            spoken(rng, split, rng.choice(("command", "general", "row")))[0] for _ in range(rng.randint(2, 6))
+            spoken(rng, split, rng.choice(("command", "general", "row")))[0] for _ in range(rng.randint(2, 8))
         ]
         return PAUSE.join(parts), texts.ABOUT
     if kind == "talk":
@@ -88,14 +90,19 @@ def make_shard(
     *,
     split: texts.Split = "train",
     count: int = SHARD,
+    others: Sequence[Voice] = (),
 ) -> None:
-    """Writes shard `number` of the speech of `split`; the same arguments always give the same shard."""
+    """Writes shard `number` of the speech of `split`; the same arguments always give the same shard.
+
+    `others` than espeak-ng speak in training too.
+    """
     rng = random.Random(1_000_003 * (number + 1) if split == "train" else 77 + number)
     said = []
     for _ in range(count):
         kind = rng.choices(KINDS, _WEIGHTS)[0]
         text, reply = spoken(rng, split, kind)
-        said.append((_frames(front, espeak, text, rng, split), text.replace(PAUSE, " "), kind, reply))
+        wave = speech.utter(espeak, text, rng, split, others=others)
+        said.append((_frames(front, wave, espeak.rate), text.replace(PAUSE, " "), kind, reply))
     _write(path, said)
 
 
@@ -103,14 +110,12 @@ def make_questions(front: FrontEnd, espeak: speech.Espeak, path: Path) -> None:
     """Writes every question about pictures three times in voices kept for evaluation."""
     rng = random.Random(78)
     asked = [q for q in pictures.QUESTIONS for _ in range(3)]
-    _write(path, [(_frames(front, espeak, q, rng, "eval"), q, "question", "") for q in asked])
+    waves = (speech.utter(espeak, question, rng, "eval") for question in asked)
+    _write(path, [(_frames(front, w, espeak.rate), q, "question", "") for q, w in zip(asked, waves, strict=True)])
 
 
-def _frames(
-    front: FrontEnd, espeak: speech.Espeak, text: str, rng: random.Random, split: texts.Split
-) -> NDArray[np.float16]:
-    wave = speech.utter(espeak, text, rng, split)
-    frames: NDArray[np.float16] = front.clip(wave, espeak.rate).audio_embeds[0].astype(np.float16)
+def _frames(front: FrontEnd, wave: NDArray[np.float32], rate: int) -> NDArray[np.float16]:
+    frames: NDArray[np.float16] = front.clip(wave, rate).audio_embeds[0].astype(np.float16)
     return frames
 
 
@@ -139,10 +144,10 @@ def prepare(out: Path, shards: int) -> None:
     package = out / "front"
     if not (package / "tokenizer.json").exists():
         shape.write_front_end(package, tokenizer_texts())
-    front, espeak = FrontEnd(package), speech.Espeak()
+    front, espeak, others = FrontEnd(package), speech.Espeak(), synthesisers.others()
     folder = out / "speech"
     folder.mkdir(exist_ok=True)
     for number in range(shards):
         path = folder / f"{number:04}.npz"
         if not path.exists():
-            make_shard(front, espeak, number, path)
+            make_shard(front, espeak, number, path, others=others)

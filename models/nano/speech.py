@@ -1,20 +1,26 @@
 """Synthetic speech: libespeak-ng called directly, many voices, then noise and gain.
 
-The voices of the evaluation are variants (and one accent) that training never uses.
+The voices of the evaluation are variants (and one accent) that training never uses, at speeds and pitches that it
+never uses either.
 """
 
 from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import math
 import random
 import unicodedata
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
 from models.errors import DeviceError
+from models.nano import channel
+from models.nano.synthesisers import Voice
 from models.nano.words import words
 
 Split = Literal["train", "eval"]
@@ -81,39 +87,70 @@ class Espeak:
         return self._phonemes[word]
 
 
+Bands = tuple[tuple[int, int], ...]
+SPEEDS: Final[dict[Split, Bands]] = {  # words a minute
+    "train": ((130, 159), (173, 205)),
+    "eval": ((160, 172), (160, 172), (122, 129), (206, 214)),
+}
+PITCHES: Final[dict[Split, Bands]] = {
+    "train": ((28, 44), (53, 72)),
+    "eval": ((45, 52), (45, 52), (22, 27), (73, 78)),
+}
+SPREADS: Final = (25, 75)
+SIZES: Final = (0.85, 1.18)
+"""How much faster than synthesised the voices of training are played: as if by larger and smaller speakers."""
+
+
 def utter(
-    espeak: Espeak, text: str, rng: random.Random, split: Split, ratio: float | None = None
+    espeak: Espeak,
+    text: str,
+    rng: random.Random,
+    split: Split,
+    ratio: float | None = None,
+    others: Sequence[Voice] = (),
 ) -> NDArray[np.float32]:
     """`text` in a random voice of `split`, with silence around it, a random level and, mostly, noise.
 
+    Speeds and pitches of the two splits have nothing in common. For training, `others` than espeak-ng speak their
+    share too, and most voices come through a room, a microphone or a line. The rate is always espeak-ng's.
     `ratio` is that of speech to noise in dB; without it, three in four have one from 8 to 45.
     """
-    accent = rng.choice(ACCENTS if split == "train" else EVAL_ACCENTS)
-    variant = rng.choice(VARIANTS if split == "train" else EVAL_VARIANTS)
-    plain = split == "train" and rng.random() < 0.1
-    wave = espeak.say(
-        text,
-        accent if plain else f"{accent}+{variant}",
-        rng.randint(135, 200),
-        rng.randint(30, 70),
-        rng.randint(30, 70),
-    )
+    if split == "eval":
+        wave = _espeak(espeak, text, rng, split, 1.0)
+    else:
+        size = rng.uniform(*SIZES) if rng.random() < 0.6 else 1.0
+        rest = 1 - sum(other.share for other in others)
+        voice = rng.choices((None, *others), (rest, *(other.share for other in others)))[0]
+        wave, rate = voice.say(text, rng, size) if voice else (_espeak(espeak, text, rng, split, size), espeak.rate)
+        if rate * size != espeak.rate:
+            wave = soxr.resample(wave, rate * size, espeak.rate)
     before, after = (int(espeak.rate * rng.uniform(0.05, 0.4)) for _ in range(2))
     wave = np.pad(np.trim_zeros(wave), (before, after))
+    if split == "train":
+        wave = channel.changed(wave, espeak.rate, rng)
     level = float(np.sqrt(np.mean(wave**2))) + 1e-6
     wave = wave * (10 ** rng.uniform(-2.1, -0.9) / level)
     if ratio is not None or rng.random() < 0.75:
         ratio = rng.uniform(8, 45) if ratio is None else ratio
-        wave = wave + _noise(rng, wave.size) * 10 ** (-ratio / 20) * float(np.std(wave))
+        wave = wave + channel.noise(rng, wave.size) * 10 ** (-ratio / 20) * float(np.std(wave))
+    if split == "train" and rng.random() < 0.25:
+        wave = channel.narrow(wave, espeak.rate, rng)
     return np.clip(wave, -1, 1).astype(np.float32)
 
 
-def _noise(rng: random.Random, size: int) -> NDArray[np.float32]:
-    """White to brown noise of unit power."""
-    spectrum = np.fft.rfft(np.random.default_rng(rng.getrandbits(32)).standard_normal(size))
-    spectrum /= np.maximum(np.arange(spectrum.size), 1) ** rng.uniform(0, 0.8)
-    noise = np.fft.irfft(spectrum, size)
-    return (noise / (np.std(noise) + 1e-9)).astype(np.float32)
+def _espeak(espeak: Espeak, text: str, rng: random.Random, split: Split, size: float) -> NDArray[np.float32]:
+    """`text` as espeak-ng says it; its pitch is that of `PITCHES` once the sound is played `size` times faster."""
+    accent = rng.choice(ACCENTS if split == "train" else EVAL_ACCENTS)
+    variant = rng.choice(VARIANTS if split == "train" else EVAL_VARIANTS)
+    plain = split == "train" and rng.random() < 0.1
+    speed, pitch = (rng.randint(*rng.choice(bands[split])) for bands in (SPEEDS, PITCHES))
+    return espeak.say(
+        text,
+        accent if plain else f"{accent}+{variant}",
+        round(speed / size),
+        round(pitch - 50 * math.log2(size)),  # espeak-ng doubles the pitch in 50 steps
+        rng.randint(*SPREADS),
+    )
 
 
 UNSPOKEN_RATE: Final = 16_000  # Hz
