@@ -125,7 +125,7 @@ def nothing(ask: Ask, rng: random.Random, size: int) -> Figure:
     for number in range(size):
         sound = Sound(speech.unspoken(rng), speech.UNSPOKEN_RATE)
         asked = Asked((sound, prompts.TRANSCRIBE)) if number % 2 else Asked((sound,), tools=True)
-        right += ask(asked).strip() in ("", "I heard nothing.")
+        right += ask(asked).strip() in ("", texts.NOTHING)
     return Figure("noise and music alone, nothing heard", right, size, 0.95)
 
 

@@ -109,6 +109,31 @@ _HOURS: Final = (
 )
 
 
+CHINESE: Final = (
+    *(place[-1] for place in _PLACES),
+    *(thing[-1] for thing in _GOODS),
+    *(person[-1] for person in _PEOPLE),
+    *(state[-1] for state in _STATES),
+    *(vehicle[-1] for vehicle in _VEHICLES),
+    *(hour[-1] for hour in _HOURS),
+    *(
+        "在哪里",
+        "我在找",
+        "开着吗",
+        "很漂亮",
+        "点开门",
+        "我想要",
+        "我需要",
+        "多少钱",
+        "我的",
+        "想要",
+        "很",
+        "点开",
+    ),
+)
+"""The Chinese words, which no spaces tell apart; each is to be one token."""
+
+
 def _upper(text: str) -> str:
     return text[0].upper() + text[1:]
 

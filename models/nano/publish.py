@@ -44,8 +44,8 @@ def assemble(out: Path) -> tuple[Any, network.Lora, network.Lora]:
     parts: dict[str, dict[str, nn.Module]] = {
         "language": {"decoder": network.decoder(model)},
         "vision": {"tower": network.tower(model)},
+        "speech": {"encoder": audio.encoder},
         "listen": {
-            "encoder": audio.encoder,
             "lora": speech_lora,
             "projector": network.speech_projector(model, vision=False),
         },
