@@ -41,7 +41,7 @@ def tokenizer_texts() -> list[str]:
     Numbers of several digits are left out, so that each digit stays a token of its own.
     """
     rng = random.Random(7)
-    out = [f"{word} {word}" for word in (*w.ALL, *w.SCREEN) for _ in range(120)]
+    out = [f"{word} {word}" for word in sorted({*w.ALL, *pictures.WORDS}) for _ in range(120)]
     out += [f"{word[0].upper()}{word[1:]}" for word in w.ALL for _ in range(4)]
     for _ in range(6000):
         made = texts.command(rng, "train")

@@ -108,31 +108,63 @@ def long_text(rng: random.Random, split: texts.Split, most: int = 7) -> str:
 def cells(writer: Writer, rng: random.Random, picture: pictures.Rendered, whole: bool) -> list[Item]:
     """A picture as a good encoder would say it: each cell is the sum of the words for what it shows.
 
-    Now and then one of the words is missing. `whole`: all cells as they stand in a prompt (rows with their
-    separators, twice); otherwise a part of them in their order.
+    Now and then one of the words is missing. `whole`: all cells as they stand in a prompt (the crop's rows
+    with their separators, as far as they show the picture, then all of the overview); otherwise a part of the
+    cells in their order.
     """
-    grid: list[list[Item]] = []
     shown = (picture.labels[..., 0] > 0).mean()
-    for labels in picture.labels.tolist():
-        line: list[Item] = []
-        for values in labels:
-            if not whole and rng.random() > (0.5 if values[0] else 0.15 * shown):
-                continue
-            names = [group[value] for group, value in zip(pictures.CELL_WORDS, values, strict=True)]
-            said = [word for name in names if name and rng.random() < 0.93 for word in name.split()]
-            line.append(tuple(writer.encode(f" {word}")[0] for word in said) if values[0] else ())
-        grid.append(line)
+
+    def said(values: list[int], without: int | None = None) -> Item:
+        names = [
+            group[value]
+            for number, (group, value) in enumerate(zip(pictures.CELL_WORDS, values, strict=True))
+            if number != without
+        ]
+        words = [word for name in names if name and rng.random() < 0.93 for word in name.split()]
+        return tuple(writer.encode(f" {word}")[0] for word in words) if values[0] else ()
+
     if not whole:
-        return [item for line in grid for item in line]
-    half: list[Item] = [item for line in grid for item in [*line, ()]]
-    return [*half, (), *half]
+        share = (0.15 * shown, 0.5, 0.8)
+        return [
+            said(values)
+            for line in picture.labels.tolist()
+            for values in line
+            if rng.random() < share[(values[0] > 0) + (values[0] >= pictures.WRITTEN)]
+        ]
+    down, across = picture.cells
+    crop = [
+        item
+        for line in picture.labels[:down, :across].tolist()
+        for item in [*(said(values) for values in line), ()]
+    ]
+    if not picture.padded:
+        return [*crop, (), *crop]
+    overview = [
+        item
+        for line in picture.labels.tolist()
+        for item in [*(said(values, pictures.PLACE) for values in line), ()]
+    ]
+    return [*crop, (), *overview]
 
 
-def picture_turns(writer: Writer, row: Row, rng: random.Random, whole: bool) -> None:
-    """Two or three questions about a picture of words."""
-    picture = pictures.render(rng, "scene" if rng.random() < 0.75 else "bars")
+def some_picture(rng: random.Random, split: texts.Split, square: float = 0.7) -> pictures.Rendered:
+    """A picture of any kind, in another size with a probability of 1 - `square`."""
+    kind = rng.choices(pictures.ALL_KINDS, (42, 16, 21, 21))[0]
+    picture = pictures.render(rng, kind, split=split)
+    return picture if rng.random() < square else pictures.resized(rng, picture)
+
+
+def picture_turns(
+    writer: Writer, row: Row, rng: random.Random, whole: bool, split: texts.Split = "train"
+) -> None:
+    """Two or three questions about a picture of words, now and then with another picture for the last."""
+    picture = some_picture(rng, split)
     before: list[Item | str] = ["look:", *cells(writer, rng, picture, whole)]
-    for _ in range(rng.randint(2, 3)):
+    count = rng.randint(2, 3)
+    for number in range(count):
+        if number and number == count - 1 and rng.random() < 0.2:
+            picture = some_picture(rng, split)
+            before = ["look:", *cells(writer, rng, picture, whole)]
         question, answer = pictures.ask(rng, picture)
         asked = stretched(writer, rng, question) if rng.random() < 0.4 else [texts.written(rng, question)]
         writer.turn(row, [*before, *asked], answer)
@@ -208,7 +240,7 @@ def typed_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Split,
     elif kind == "transcript":
         transcript_turn(writer, row, rng, split)
     elif kind == "picture":
-        picture_turns(writer, row, rng, whole=rng.random() < 0.1)
+        picture_turns(writer, row, rng, whole=rng.random() < 0.1, split=split)
     elif kind == "translation":
         translation_turn(writer, row, rng, split)
     elif kind == "repeat":

@@ -106,12 +106,6 @@ MOODS: Final = words("slow fast quiet loud happy sad old new soft modern calm ch
 TASKS: Final = words("call visit meet thank ask help pay")
 SHOPPING: Final = words("buy order bring cook get fetch")
 
-SCREEN: Final = words(
-    "ok cancel save close title button edit delete send next back copy print search share mail chat files "
-    "photos settings home view paste undo yes no login menu page quit apply retry continue accept"
-)
-"""Words seen on screens only, never said."""
-
 ALL: Final = tuple(
     sorted(
         {
