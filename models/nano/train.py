@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from models import prompts
 from models.frontend import FrontEnd
-from models.nano import corpus, ctc, listen, network, rows, see, speech, texts, vision, words
+from models.nano import corpus, ctc, listen, network, record, rows, see, speech, texts, vision, words
 from models.nano.run import Run
 from models.nano.wer import word_errors
 
@@ -295,6 +295,7 @@ def main() -> None:
     for name in [options.stage] if options.stage else STAGES:
         run, minutes = STAGES[name]
         run(options.out, options.minutes or minutes)
+        record.write(options.out, list(STAGES))
 
 
 if __name__ == "__main__":
