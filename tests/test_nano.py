@@ -276,8 +276,8 @@ def test_the_second_synthesiser_speaks() -> None:
 
 
 def test_other_sizes_keep_the_picture() -> None:
-    png = pictures.resized(random.Random(3), pictures.render(random.Random(9), "scene"))
-    wide, high = Image.open(io.BytesIO(png)).size
+    picture = pictures.resized(random.Random(3), pictures.render(random.Random(9), "scene"))
+    wide, high = Image.open(io.BytesIO(picture.png())).size
     assert 300 <= min(wide, high) <= 900
     assert max(wide, high) <= 1300
 

@@ -15,9 +15,10 @@ _LINES: Final = (8_000, 8_000, 11_025, 12_000)  # Hz
 
 def noise(rng: random.Random, size: int) -> Wave:
     """White to brown noise of unit power."""
-    spectrum = np.fft.rfft(np.random.default_rng(rng.getrandbits(32)).standard_normal(size))
+    padded = 1 << size.bit_length()  # other sizes can be slow
+    spectrum = np.fft.rfft(np.random.default_rng(rng.getrandbits(32)).standard_normal(padded))
     spectrum /= np.maximum(np.arange(spectrum.size), 1) ** rng.uniform(0, 0.8)
-    made = np.fft.irfft(spectrum, size)
+    made = np.fft.irfft(spectrum, padded)[:size]
     return (made / (np.std(made) + 1e-9)).astype(np.float32)
 
 

@@ -1,27 +1,35 @@
-"""Rendered pictures of 448x448 pixels with questions about them, and the labels of each cell.
+"""Rendered pictures with questions about them, and the labels of each cell that the vision encoder sees.
 
-A picture is a scene (shapes of different colours, anywhere), a text (one word or number in large letters) or
-a bar chart (three to five bars of different colours and heights). A question asks for one fact of it; the
-blind control of the evaluation asks the same question about another picture of the same kind.
+A picture is a scene (shapes of different colours, anywhere), a bar chart (three to five bars of different
+colours and heights), a text (two words or a number in large letters) or a window (a title of two words and a
+button). A question asks for one fact of it; the blind control of the evaluation asks the same question about
+another picture of the same kind.
+
+Training and evaluation share no font and no text: pairs of words and numbers are split by
+`models.nano.texts.split_of`.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import random
 from dataclasses import dataclass
-from typing import Final, Literal
+from pathlib import Path
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from models.nano import texts
 from models.nano import words as w
 
 SIDE: Final = 448
 CELLS: Final = 16
 """Features a side after pooling: one cell is 28 pixels."""
+PATCH: Final = 14
 RGB: Final = {
     "red": (214, 40, 40),
     "green": (40, 160, 60),
@@ -32,59 +40,104 @@ RGB: Final = {
     "black": (20, 20, 20),
     "white": (250, 250, 250),
 }
-KINDS: Final = (*w.SHAPES, "bar")
-LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
-CLASSES: Final = (len(KINDS) + 1, len(w.COLOURS) + 1, len(LETTERS) + 1, 4, 6, 9)
-"""How many values each of the labels has."""
-TEXT_WORDS: Final = w.words(
-    "stop go open exit cafe milk tea book park taxi hello bank shop bus zoo news sale hotel"
+BUTTONS: Final = w.words("ok cancel save close open start stop send play next help quit")
+READ: Final = (
+    *BUTTONS,
+    *w.words(
+        "garden music door book letter paper clock camera radio table kitchen street bridge river island "
+        "market school church house morning winter summer coffee bread apple lemon chocolate dog horse "
+        "rabbit tiger fish monday friday weather happy small london paris"
+    ),
 )
+"""The words that pictures show."""
+DIGITS: Final = w.ONES[:10]
+TENS: Final = w.TENS[1:]
+KINDS: Final = (*w.SHAPES, "bar", "word", "number", "title", "button")
+WRITTEN: Final = len(w.SHAPES) + 2
+"""The first of the labels of kinds that have letters."""
+LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
+LABELS: Final = ("kind", "colour", "word", "digit", "rank", "count", "place", "letter")
 
 CELL_WORDS: Final = (
     ("", *KINDS),
     ("", *w.COLOURS),
-    ("",) * (len(LETTERS) + 1),
-    ("", "", "tallest", "shortest"),
+    ("", *READ, *TENS),
+    ("", *DIGITS),
+    ("", "", "tallest", "shortest", "first", "second"),
     ("", *(w.number(i) for i in range(1, 6))),
     tuple(
         f"{down} {across}".strip() or "middle"
         for down in ("top", "", "bottom")
         for across in ("left", "", "right")
     ),
+    ("",) * (len(LETTERS) + 1),
 )
-"""The words for each value of each label of a cell, in the order of the labels."""
+"""The words for each value of each of the `LABELS` of a cell."""
+CLASSES: Final = tuple(len(values) for values in CELL_WORDS)
+"""How many values each of the labels has."""
+PLACE: Final = LABELS.index("place")
 
 QUESTIONS: Final = (
     *(f"what colour is the {s}" for s in w.SHAPES),
     *(f"which shape is {c}" for c in w.COLOURS),
     *(f"where is the {s}" for s in w.SHAPES),
     "how many shapes are there",
-    "what word is there",
-    "what number is there",
     "what does it say",
+    "what number is there",
+    "what is the title",
+    "what does the button say",
+    "where is the button",
     "which bar is the tallest",
     "which bar is the shortest",
     "how many bars are there",
     "what is in the picture",
 )
 """Everything that can be asked about a picture, in words."""
+WORDS: Final = tuple(
+    sorted(
+        {word for group in CELL_WORDS for name in group for word in name.split()}
+        | {word for question in QUESTIONS for word in question.split()}
+    )
+)
+"""Words that have to be whole tokens."""
 
-Kind = Literal["scene", "text", "bars"]
+FONTS: Final[dict[texts.Split, dict[str, str]]] = {
+    "train": {
+        "fonts-liberation": "LiberationSans-Regular LiberationSans-Bold LiberationSans-Italic "
+        "LiberationSerif-Regular LiberationSerif-Bold LiberationMono-Regular LiberationMono-Bold "
+        "LiberationSansNarrow-Regular LiberationSansNarrow-Bold",
+        "fonts-freefont-ttf": "FreeSans FreeSansBold FreeSerif FreeSerifBold FreeMonoBold",
+        "fonts-roboto-unhinted": "Roboto-Regular Roboto-Medium Roboto-Bold RobotoCondensed-Regular",
+        "fonts-open-sans": "OpenSans-Regular OpenSans-Semibold OpenSans-Bold",
+        "fonts-lato": "Lato-Regular Lato-Medium Lato-Bold Lato-Italic Lato-Black",
+        "fonts-noto-core": "NotoSans-Regular NotoSans-Bold NotoSans-Italic NotoSerif-Regular NotoSerif-Bold",
+        "fonts-cantarell": "Cantarell-Regular Cantarell-Bold",
+        "fonts-inter": "Inter-Regular Inter-Medium Inter-Bold InterDisplay-Regular InterDisplay-SemiBold",
+    },
+    "eval": {"fonts-dejavu-core": "DejaVuSans DejaVuSans-Bold", "": ""},
+}
+"""Debian's packages and the fonts of them that are used; no package stands for Pillow's own font."""
+
+Kind = Literal["scene", "text", "bars", "window"]
+ALL_KINDS: Final[tuple[Kind, ...]] = ("scene", "bars", "text", "window")
 Fill = int | tuple[int, int, int]  # a label or a colour
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A picture: RGB uint8 [448, 448, 3], its questions with their answers, and labels of 16x16 cells.
+    """A picture of any size: RGB uint8 [high, wide, 3], and its questions with their answers.
 
-    `labels` int64 [16, 16, 6], each for the cell's centre and 0 where nothing is: 1 + kind (`KINDS`), 1 +
-    colour, 1 + letter (`LETTERS`), rank of a bar (1 other, 2 tallest, 3 shortest), number of shapes or bars;
-    the last one is the cell's place in 3x3 regions, row by row.
+    `maps` uint8 [7, high, wide]: what `LABELS` say of each pixel, without the place; 0 is nothing, or 1 +
+    the number of a value: kind (`KINDS`), colour, word (of `READ`, or the tens of a number), last digit, rank
+    (1 other, 2 tallest, 3 shortest bar; 4 first, 5 second word), number of shapes or bars, letter
+    (`LETTERS`). In the first label 0 means that nothing is here.
     """
 
     pixels: NDArray[np.uint8]
     facts: tuple[tuple[str, str], ...]
-    labels: NDArray[np.int64]
+    maps: NDArray[np.uint8]
+    kind: Kind
 
     def png(self) -> bytes:
         """The picture as a PNG file."""
@@ -92,32 +145,114 @@ class Rendered:
         Image.fromarray(self.pixels).save(buffer, "PNG")
         return buffer.getvalue()
 
+    @functools.cached_property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels once it fills a crop."""
+        high, wide = self.pixels.shape[:2]
+        scale = SIDE / max(high, wide)
+        return (SIDE, int(wide * scale)) if high >= wide else (int(high * scale), SIDE)
 
-def render(rng: random.Random, kind: Kind | None = None, most: int = 5) -> Rendered:
-    """A new picture, with at most `most` shapes. Equal states of `rng` give the same picture."""
-    chosen = kind or rng.choices(("scene", "text", "bars"), (6, 2, 2))[0]
+    @property
+    def patches(self) -> tuple[int, int]:
+        """Patches of the crop that show it, down and across; the others are masked."""
+        high, wide = (SIDE // PATCH - (SIDE - side) // PATCH for side in self.size)
+        return high, wide
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Cells of the crop that come into the prompt, down and across."""
+        high, wide = ((count + 1) // 2 for count in self.patches)
+        return high, wide
+
+    @property
+    def padded(self) -> bool:
+        """Whether it isn't square, so that a part of its crop is empty."""
+        return self.size != (SIDE, SIDE)
+
+    @functools.cached_property
+    def crop(self) -> NDArray[np.uint8]:
+        """What the encoder gets, uint8 [448, 448, 3]: scaled to fill the crop, white below or beside it."""
+        high, wide = self.size
+        out = np.full((SIDE, SIDE, 3), 255, np.uint8)
+        out[:high, :wide] = np.asarray(Image.fromarray(self.pixels).resize((wide, high), _SMOOTH))
+        return out
+
+    @functools.cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """The labels at the centres of the crop's cells, int64 [16, 16, 8], in the order of `LABELS`."""
+        high, wide = self.size
+        centres = (np.arange(CELLS) + 0.5) * SIDE / CELLS
+        down, across = (
+            np.minimum(centres * old / new, old - 1).astype(int)
+            for old, new in zip(self.pixels.shape, (high, wide), strict=False)
+        )
+        found = self.maps[:, down[:, None], across[None]].astype(np.int64)
+        found *= (centres < high)[:, None] & (centres < wide)
+        thirds = [np.minimum(np.arange(CELLS) * 3 // count, 2) for count in self.cells]
+        place = thirds[0][:, None] * 3 + thirds[1][None]
+        return np.stack([*found[:PLACE], place, *found[PLACE:]], -1)
+
+
+_SMOOTH: Final = Image.Resampling.BILINEAR  # as the processor
+
+
+def render(
+    rng: random.Random, kind: Kind | None = None, most: int = 5, split: texts.Split = "train"
+) -> Rendered:
+    """A new picture of 448x448 pixels, with at most `most` shapes.
+
+    Equal states of `rng` give the same picture.
+    """
+    chosen = kind or rng.choices(ALL_KINDS, (4, 2, 2, 2))[0]
     if chosen == "scene":
         return _scene(rng, most)
-    return _text(rng) if chosen == "text" else _bars(rng)
+    if chosen == "bars":
+        return _bars(rng)
+    return _text(rng, split) if chosen == "text" else _window(rng, split)
 
 
-def resized(rng: random.Random, picture: Rendered) -> bytes:
-    """The picture as a PNG file of another size: scaled, with more of its ground beside or below it."""
+def resized(rng: random.Random, picture: Rendered) -> Rendered:
+    """The picture in another size: scaled, with more of its ground beside or below it.
+
+    Letters become smaller by a quarter at most.
+    """
     side = rng.randint(300, 900)
-    wide, high = (side + (rng.randint(0, 400) if longer else 0) for longer in rng.choice(((1, 0), (0, 1))))
+    room = 400 if picture.kind in {"scene", "bars"} else side // 3
+    wide, high = (side + (rng.randint(0, room) if longer else 0) for longer in rng.choice(((1, 0), (0, 1))))
     ground = tuple(int(value) for value in picture.pixels[0, 0])
     whole = Image.new("RGB", (wide, high), ground)
     scaled = Image.fromarray(picture.pixels).resize((side, side), Image.Resampling.BICUBIC)
-    whole.paste(scaled, ((wide - side) // 2, (high - side) // 2))
-    buffer = io.BytesIO()
-    whole.save(buffer, "PNG")
-    return buffer.getvalue()
+    left, top = (wide - side) // 2, (high - side) // 2
+    whole.paste(scaled, (left, top))
+    maps = np.zeros((len(picture.maps), high, wide), np.uint8)
+    from_ = np.arange(side) * SIDE // side
+    maps[:, top : top + side, left : left + side] = picture.maps[:, from_[:, None], from_[None]]
+    facts = tuple((q, _moved(q, a, maps)) for q, a in picture.facts)
+    return Rendered(np.asarray(whole), facts, maps, picture.kind)
+
+
+def _moved(question: str, answer: str, maps: NDArray[np.uint8]) -> str:
+    """The answer once the maps have changed: places are others."""
+    if not question.startswith("where"):
+        return answer
+    what = question.rsplit(" ", 1)[1]
+    down, across = np.nonzero(maps[0] == 1 + KINDS.index(what))
+    x, y = (float(v.min() + v.max() + 1) / 2 for v in (across, down))
+    return f"{what} {_where(x / maps.shape[2], y / maps.shape[1])}"
 
 
 def ask(rng: random.Random, picture: Rendered) -> tuple[str, str]:
-    """A question about a picture and its answer, now and then about a shape that isn't there."""
+    """A question about a picture and its answer, now and then about something that isn't there."""
     if rng.random() >= 0.07:
         return rng.choice(picture.facts)
+    if picture.kind != "window" and rng.random() < 0.3:
+        return rng.choice(
+            (
+                ("what is the title", "no title"),
+                ("what does the button say", "no button"),
+                ("where is the button", "no button"),
+            )
+        )
     seen = {question.rsplit(" ", 1)[1] for question, _ in picture.facts}
     missing = rng.choice([shape for shape in w.SHAPES if shape not in seen])
     return rng.choice((f"what colour is the {missing}", f"where is the {missing}")), f"no {missing}"
@@ -136,22 +271,36 @@ def _canvas(rng: random.Random) -> tuple[Image.Image, str]:
     return Image.new("RGB", (SIDE, SIDE), _shade(rng, ground)), ground
 
 
-class _Maps:
-    """Label maps of the picture's size that are drawn along with it."""
+class _Pens:
+    """Draws on a picture and on the maps of its labels at once."""
 
-    def __init__(self) -> None:
-        size = (SIDE, SIDE)
-        self.kind, self.colour, self.letter = Image.new("L", size), Image.new("L", size), Image.new("L", size)
-        self.rank, self.count = Image.new("L", size), Image.new("L", size)
+    def __init__(self, image: Image.Image) -> None:
+        self.image = image
+        self.maps = [Image.new("L", image.size) for _ in LABELS[1:]]
+        self.draw = ImageDraw.Draw(image)
+        self._pens = [ImageDraw.Draw(i) for i in self.maps]
 
-    def labels(self) -> NDArray[np.int64]:
-        """The labels at the cells' centres."""
-        step = SIDE // CELLS
-        maps = (self.kind, self.colour, self.letter, self.rank, self.count)
-        third = np.arange(CELLS) * 3 // CELLS
-        place = third[:, None] * 3 + third[None]
-        centres = [np.asarray(m, np.int64)[step // 2 :: step, step // 2 :: step] for m in maps]
-        return np.stack([*centres, place], -1)
+    def each(self, colour: Fill, labels: dict[str, int]) -> list[tuple[ImageDraw.ImageDraw, Fill]]:
+        """All pens with what they draw: a colour, and these labels."""
+        names = [name for name in LABELS if name != "place"]
+        return [
+            (self.draw, colour),
+            *((pen, labels.get(name, 0)) for pen, name in zip(self._pens, names, strict=True)),
+        ]
+
+    def mark(self, box: Box, labels: dict[str, int]) -> None:
+        """Labels a rectangle."""
+        for pen, fill in self.each(0, labels)[1:]:
+            pen.rectangle(box, fill=fill)
+
+    def letter(self, box: Box, character: str) -> None:
+        """Labels where a letter is."""
+        self._pens[-1].rectangle(box, fill=1 + LETTERS.index(character.lower()))
+
+    def finish(self, facts: list[tuple[str, str]], kind: Kind) -> Rendered:
+        """The picture."""
+        maps = np.stack([np.asarray(i, np.uint8) for i in self.maps])
+        return Rendered(np.asarray(self.image), tuple(facts), maps, kind)
 
 
 def _outline(shape: str, x: float, y: float, r: float, turn: float) -> list[tuple[float, float]]:
@@ -187,15 +336,15 @@ def _draw(draw: ImageDraw.ImageDraw, shape: str, box: tuple[float, float, float,
 
 
 def _where(x: float, y: float) -> str:
-    across = "left" if x < SIDE / 3 else "right" if x > 2 * SIDE / 3 else ""
-    down = "top" if y < SIDE / 3 else "bottom" if y > 2 * SIDE / 3 else ""
+    """The place of a point, in parts of width and height."""
+    across = "left" if x < 1 / 3 else "right" if x > 2 / 3 else ""
+    down = "top" if y < 1 / 3 else "bottom" if y > 2 / 3 else ""
     return f"{down} {across}".strip() or "middle"
 
 
 def _scene(rng: random.Random, most: int) -> Rendered:
     image, ground = _canvas(rng)
-    maps = _Maps()
-    pens = [ImageDraw.Draw(i) for i in (image, maps.kind, maps.colour, maps.rank, maps.count)]
+    pens = _Pens(image)
     count = min(most, rng.choice((1, 2, 2, 3, 3, 4, 5)))
     shapes = rng.sample(w.SHAPES, count)
     colours = rng.sample([c for c in w.COLOURS if c != ground], count)
@@ -205,70 +354,283 @@ def _scene(rng: random.Random, most: int) -> Rendered:
         r = rng.uniform(38, 66)
         x, y = ((k + 0.5) * SIDE / 3 + rng.uniform(-10, 10) for k in (i, j))
         box = (x, y, r, rng.uniform(-0.2, 0.2))
-        fills: tuple[Fill, ...] = (
-            _shade(rng, colour),
-            1 + KINDS.index(shape),
-            1 + w.COLOURS.index(colour),
-            0,
-            count,
-        )
-        for pen, fill in zip(pens, fills, strict=True):
+        labels = {"kind": 1 + KINDS.index(shape), "colour": 1 + w.COLOURS.index(colour), "count": count}
+        for pen, fill in pens.each(_shade(rng, colour), labels):
             _draw(pen, shape, box, fill)
         facts.append((f"what colour is the {shape}", f"{shape} {colour}"))
         facts.append((f"which shape is {colour}", f"{colour} {shape}"))
-        facts.append((f"where is the {shape}", f"{shape} {_where(x, y)}"))
+        facts.append((f"where is the {shape}", f"{shape} {_where(x / SIDE, y / SIDE)}"))
     facts.append(("how many shapes are there", w.number(count)))
     if count == 1:
         facts.append(("what is in the picture", f"{colours[0]} {shapes[0]}"))
-    return Rendered(np.asarray(image), tuple(facts), maps.labels())
+    return pens.finish(facts, "scene")
 
 
 def _bars(rng: random.Random) -> Rendered:
     image, ground = _canvas(rng)
-    maps = _Maps()
-    pens = [ImageDraw.Draw(i) for i in (image, maps.kind, maps.colour, maps.rank, maps.count)]
+    pens = _Pens(image)
     count = rng.randint(3, 5)
     colours = rng.sample([c for c in w.COLOURS if c != ground], count)
     heights = rng.sample(range(2, 11), count)
     pitch = SIDE / (count + 0.5)
     for i, (colour, height) in enumerate(zip(colours, heights, strict=True)):
         left, top = pitch * (i + 0.5), SIDE - 24 - height * 38
-        rank = 2 if height == max(heights) else 3 if height == min(heights) else 1
-        fills: tuple[Fill, ...] = (
-            _shade(rng, colour),
-            1 + KINDS.index("bar"),
-            1 + w.COLOURS.index(colour),
-            rank,
-            count,
-        )
-        for pen, fill in zip(pens, fills, strict=True):
+        labels = {
+            "kind": 1 + KINDS.index("bar"),
+            "colour": 1 + w.COLOURS.index(colour),
+            "rank": 2 if height == max(heights) else 3 if height == min(heights) else 1,
+            "count": count,
+        }
+        for pen, fill in pens.each(_shade(rng, colour), labels):
             pen.rectangle((left, top, left + pitch * 0.62, SIDE - 24), fill=fill)
-    facts = (
+    facts = [
         ("which bar is the tallest", f"tallest {colours[heights.index(max(heights))]}"),
         ("which bar is the shortest", f"shortest {colours[heights.index(min(heights))]}"),
         ("how many bars are there", w.number(count)),
-    )
-    return Rendered(np.asarray(image), facts, maps.labels())
+    ]
+    return pens.finish(facts, "bars")
 
 
-def _text(rng: random.Random) -> Rendered:
-    image, ground = _canvas(rng)
-    maps = _Maps()
-    draw, pen = ImageDraw.Draw(image), ImageDraw.Draw(maps.letter)
-    number = rng.random() < 0.5
-    text = str(rng.randint(0, 99)) if number else rng.choice(TEXT_WORDS)
-    size = rng.randint(84, 120) if len(text) < 5 else rng.randint(80, 100)
-    font = ImageFont.load_default(size)
-    colour = rng.choice(
-        [c for c in w.COLOURS if c not in {ground, "yellow", "white" if ground != "black" else ground}]
-    )
-    width = font.getlength(text)
-    x, y = rng.uniform(10, SIDE - width - 10), rng.uniform(40, SIDE - 40 - size)
-    for character in text:
-        draw.text((x, y), character, font=font, fill=_shade(rng, colour))
-        index = 1 + LETTERS.index(character)
-        step = font.getlength(character)
-        pen.rectangle((x, y + size * 0.2, x + step, y + size * 1.05), fill=index)
-        x += step
-    facts = [("what number is there" if number else "what word is there", text), ("what does it say", text)]
-    return Rendered(np.asarray(image), tuple(facts), maps.labels())
+# Pictures with letters
+
+
+@functools.cache
+def _font_files() -> dict[str, Path]:
+    return {p.stem: p for p in Path("/usr/share/fonts").rglob("*") if p.suffix in {".ttf", ".otf"}}
+
+
+@functools.lru_cache(4000)
+def _font(name: str, package: str, size: int) -> Any:
+    if not package:
+        return ImageFont.load_default(size)
+    if name not in _font_files():
+        raise SystemExit(f"The font {name} is missing: install Debian's package {package}.")
+    return ImageFont.truetype(_font_files()[name], size)
+
+
+@dataclass(frozen=True)
+class _Face:
+    """A font of any size."""
+
+    name: str
+    package: str
+
+    def at(self, size: int) -> Any:
+        """The font at a size in pixels."""
+        return _font(self.name, self.package, size)
+
+
+def _face(rng: random.Random, split: texts.Split) -> _Face:
+    package = rng.choice(list(FONTS[split]))
+    return _Face(rng.choice(FONTS[split][package].split(" ")), package)
+
+
+def pair(rng: random.Random, split: texts.Split) -> tuple[str, str]:
+    """Two different words to show."""
+    while True:
+        first, second = rng.sample(READ, 2)
+        if texts.split_of(f"{first} {second}") == split:
+            return first, second
+
+
+def numeral(rng: random.Random, split: texts.Split) -> str:
+    """A number from 0 to 99 to show."""
+    while texts.split_of(text := str(rng.randint(0, 99))) != split:
+        pass
+    return text
+
+
+def _cased(rng: random.Random, word: str) -> str:
+    return "OK" if word == "ok" and rng.random() < 0.5 else word.capitalize() if rng.random() < 0.6 else word
+
+
+def _say(text: str) -> dict[str, int]:
+    """The labels of a word or a number."""
+    if not text.isdigit():
+        return {"word": 1 + READ.index(text)}
+    tens, ones = divmod(int(text), 10)
+    return {"word": len(READ) + tens if tens else 0, "digit": 1 + ones}
+
+
+def _write(
+    pens: _Pens, font: Any, at: tuple[float, float], text: str, *, ink: Fill, labels: dict[str, int]
+) -> None:
+    """One word with its labels; `at` is where its line begins, in the middle of its height.
+
+    It is labelled as far as half a letter around it, so that small words have a cell.
+    """
+    x, y = at
+    wide, half = font.getlength(text), max(font.size * 0.62, 18)
+    pens.draw.text((x, y), text, font=font, fill=ink, anchor="lm")
+    spare = max(0.0, 36 - wide) / 2
+    pens.mark((x - spare, y - half, x + wide + spare, y + half), labels | _say(text.lower()))
+    for number, character in enumerate(text):
+        left, right = (x + font.getlength(text[:n]) for n in (number, number + 1))
+        pens.letter((left, y - half, right, y + half), character)
+
+
+def _luma(colour: tuple[int, int, int]) -> float:
+    return float(np.dot(colour, (0.3, 0.59, 0.11)))
+
+
+def _ink(rng: random.Random, ground: tuple[int, int, int]) -> tuple[int, int, int]:
+    """A colour that can be read on another one."""
+    for _ in range(50):
+        colour = _shade(rng, rng.choice(w.COLOURS))
+        if abs(_luma(colour) - _luma(ground)) > 90:
+            return colour
+    return (10, 10, 10) if _luma(ground) > 127 else (245, 245, 245)
+
+
+def _text(rng: random.Random, split: texts.Split) -> Rendered:
+    image, _ = _canvas(rng)
+    pens, face = _Pens(image), _face(rng, split)
+    shown = [numeral(rng, split)] if rng.random() < 0.4 else list(pair(rng, split))
+    lines = [[text] for text in shown] if rng.random() < 0.5 else [shown]
+    size = rng.randint(44, 110)
+    cased = {text: _cased(rng, text) for text in shown}
+
+    def width(line: list[str]) -> float:
+        return float(face.at(size).getlength(" ".join(cased[t] for t in line)))
+
+    while max(map(width, lines)) > SIDE - 24:
+        size -= 2
+    x, y = pens.image.getpixel((0, 0)), 0.0
+    ground = (int(x[0]), int(x[1]), int(x[2])) if isinstance(x, tuple) else (0, 0, 0)
+    pitch = size * rng.uniform(1.3, 1.7)
+    high, wide = pitch * len(lines), max(map(width, lines))
+    left, top = rng.uniform(12, SIDE - 12 - wide), rng.uniform(4, SIDE - 4 - high)
+    if rng.random() < 0.3:  # a sign
+        ground = _shade(rng, rng.choice(w.COLOURS))
+        box = (max(0, left - 16), max(0, top - 6), min(SIDE - 1, left + wide + 16), min(SIDE - 1, top + high))
+        pens.draw.rounded_rectangle(box, rng.randint(0, 20), fill=ground)
+    ink = _ink(rng, ground)
+    kind = 1 + KINDS.index("number" if len(shown) == 1 else "word")
+    for number, line in enumerate(lines):
+        x, y = left + rng.uniform(0, wide - width(line)), top + (number + 0.5) * pitch
+        for text in line:
+            rank = 4 + shown.index(text) if len(shown) == 2 else 0
+            _write(pens, face.at(size), (x, y), cased[text], ink=ink, labels={"kind": kind, "rank": rank})
+            x += face.at(size).getlength(f"{cased[text]} ")
+    said = " ".join(shown)
+    facts = [("what does it say", said)]
+    if len(shown) == 1:
+        facts.append(("what number is there", said))
+    return pens.finish(facts, "text")
+
+
+_THEMES: Final = (
+    # window, title bar, letters, lines
+    ((250, 250, 250), (225, 225, 228), (30, 30, 30), (200, 200, 205)),
+    ((255, 255, 255), (255, 255, 255), (20, 20, 20), (222, 222, 226)),
+    ((240, 240, 240), (40, 90, 180), (255, 255, 255), (190, 190, 195)),
+    ((245, 246, 248), (60, 62, 70), (240, 240, 240), (200, 204, 210)),
+    ((40, 42, 48), (28, 30, 34), (235, 235, 235), (74, 78, 88)),
+    ((30, 32, 38), (52, 56, 66), (225, 228, 235), (62, 66, 76)),
+)
+
+
+def _tinted(rng: random.Random, colour: tuple[int, int, int], by: int = 10) -> tuple[int, int, int]:
+    r, g, b = (max(0, min(255, v + rng.randint(-by, by))) for v in colour)
+    return r, g, b
+
+
+def _window(rng: random.Random, split: texts.Split) -> Rendered:
+    desktop = (rng.randint(20, 245), rng.randint(20, 245), rng.randint(20, 245))
+    pens = _Pens(Image.new("RGB", (SIDE, SIDE), desktop))
+    face = _face(rng, split)
+    body, bar, ink, grey = (_tinted(rng, colour) for colour in rng.choice(_THEMES))
+    if rng.random() < 0.2:
+        bar = _shade(rng, rng.choice(w.COLOURS))
+        ink = _ink(rng, bar)
+    left, top = rng.uniform(4, 50), rng.uniform(4, 50)
+    right, bottom = rng.uniform(SIDE - 50, SIDE - 5), rng.uniform(SIDE - 60, SIDE - 5)
+    size, radius = rng.randint(24, 44), rng.choice((0, 0, 6, 12, 18))
+    titled = list(pair(rng, split))
+    cased = [_cased(rng, word) for word in titled]
+    room = right - left - rng.choice((24, 60, 80))
+    while face.at(size).getlength(" ".join(cased)) > room:
+        size -= 1
+    low = top + size * rng.uniform(1.5, 2.0)
+    if rng.random() < 0.5:
+        pens.draw.rounded_rectangle(
+            (left + 5, top + 6, right + 4, bottom + 4), radius, fill=_tinted(rng, (60, 60, 60), 40)
+        )
+    edge = _tinted(rng, grey) if rng.random() < 0.6 else body
+    pens.draw.rounded_rectangle((left, top, right, bottom), radius, fill=body, outline=edge)
+    pens.draw.rounded_rectangle((left, top, right, low), radius, fill=bar)
+    pens.draw.rectangle((left, low - radius, right, low), fill=bar)
+    wide = face.at(size).getlength(" ".join(cased))
+    x = left + rng.choice((12, (right - left - wide) / 2, right - left - wide - 12))
+    if x - left > right - x - wide:
+        _controls(pens.draw, rng, (left + 8, x - 8), (top + low) / 2, ink)
+    else:
+        _controls(pens.draw, rng, (x + wide + 8, right - 8), (top + low) / 2, ink)
+    for word, said in zip(cased, titled, strict=True):
+        labels = {"kind": 1 + KINDS.index("title"), "rank": 4 + titled.index(said)}
+        _write(pens, face.at(size), (x, (top + low) / 2), word, ink=ink, labels=labels)
+        x += face.at(size).getlength(f"{word} ")
+    word = rng.choice(BUTTONS)
+    place = _button(pens, rng, face, word, area=(left, low, right, bottom), theme=(body, grey))
+    facts = [
+        ("what is the title", f"title {' '.join(titled)}"),
+        ("what does the button say", f"button {word}"),
+        ("where is the button", f"button {place}"),
+    ]
+    return pens.finish(facts, "window")
+
+
+def _controls(
+    draw: ImageDraw.ImageDraw, rng: random.Random, room: tuple[float, float], y: float, ink: Fill
+) -> None:
+    """Small signs in a title bar, as far as there is room from left to right."""
+    left, right = room
+    style, r = rng.choice(("none", "dots", "cross", "boxes")), rng.randint(5, 8)
+    count = min(rng.randint(1, 3), int((right - left) / (3 * r)))
+    for number in range(count if style != "none" else 0):
+        x = right - (3 * number + 1) * r
+        if style == "dots":
+            draw.ellipse((x - r, y - r, x + r, y + r), fill=_shade(rng, ("red", "yellow", "green")[number]))
+        elif style == "cross":
+            draw.line((x - r, y - r, x + r, y + r), fill=ink, width=2)
+            draw.line((x - r, y + r, x + r, y - r), fill=ink, width=2)
+            break
+        else:
+            draw.rectangle((x - r, y - r, x + r, y + r), outline=ink, width=2)
+
+
+def _button(
+    pens: _Pens,
+    rng: random.Random,
+    face: _Face,
+    word: str,
+    *,
+    area: Box,
+    theme: tuple[tuple[int, int, int], tuple[int, int, int]],
+) -> str:
+    """Draws the inside of a window, a button and grey lines; returns where the button is."""
+    left, top, right, bottom = area
+    body, grey = theme
+    size, shown = rng.randint(24, 40), _cased(rng, word)
+    long = face.at(size).getlength(shown)
+    wide, high = long / 2 + rng.uniform(10, 30), size * rng.uniform(0.7, 1.0)
+    x, y = ((rng.randrange(3) + 0.5 + rng.uniform(-0.25, 0.25)) * SIDE / 3 for _ in range(2))
+    x = min(max(x, left + wide + 6), right - wide - 6)
+    y = min(max(y, top + high + 6), bottom - high - 6)
+    line = top + rng.uniform(16, 40)
+    thick, step = rng.randint(4, 10), rng.uniform(20, 34)
+    end = rng.uniform(top, bottom) if rng.random() < 0.7 else top
+    while line + thick < min(end, bottom - 8):
+        if not y - high - 12 < line < y + high + 4:
+            pens.draw.rectangle(
+                (left + 14, line, rng.uniform(left + 80, right - 14), line + thick), fill=grey
+            )
+        line += step
+    fill = rng.choice((_shade(rng, rng.choice(w.COLOURS)), _tinted(rng, grey), body))
+    outline = _ink(rng, body) if fill == body or rng.random() < 0.3 else fill
+    box = (x - wide, y - high, x + wide, y + high)
+    pens.draw.rounded_rectangle(box, rng.choice((0, 4, 10, int(high))), fill=fill, outline=outline, width=2)
+    labels = {"kind": 1 + KINDS.index("button")}
+    pens.mark(box, labels | _say(word))
+    _write(pens, face.at(size), (x - long / 2, y), shown, ink=_ink(rng, fill), labels=labels)
+    return _where(x / SIDE, y / SIDE)

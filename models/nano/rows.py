@@ -18,7 +18,7 @@ from torch import Tensor
 
 from models import prompts
 from models.frontend import FrontEnd
-from models.nano import network, pictures, shape, texts
+from models.nano import network, phrases, pictures, shape, texts
 
 Context = Literal["tools", "plain", "none"]
 
@@ -84,42 +84,87 @@ BLANK: Final = "<|tag|>"
 
 
 def stretched(writer: Writer, rng: random.Random, text: str) -> list[Item]:
-    """A text as an encoder would say it: words that last, with blanks between them."""
+    """A text as an encoder would say it: words that last, with blanks between them, more if spoken slowly."""
     out: list[Item] = []
+    gaps = rng.choice(((0, 1, 1, 2, 3), (1, 2, 3, 4, 5), (0, 0, 1), (2, 3, 3, 4, 9)))
     for i in writer.encode(f" {text}"):
-        out += [shape.token_id(BLANK)] * rng.choice((0, 1, 1, 2, 3))
+        out += [shape.token_id(BLANK)] * rng.choice(gaps)
         out += [i] * rng.choice((1, 1, 1, 2))
     return [*out, *[shape.token_id(BLANK)] * rng.randint(0, 3)]
+
+
+def long_text(rng: random.Random, split: texts.Split, most: int = 7) -> str:
+    """Rows of random words, sentences and commands, one after the other, as in a recording."""
+
+    def part() -> str:
+        kind = rng.random()
+        if kind < 0.5:
+            return texts.row(rng, split)
+        return texts.general(rng, split) if kind < 0.8 else texts.command(rng, split).text
+
+    return " ".join(part() for _ in range(rng.randint(1, most)))
 
 
 def cells(writer: Writer, rng: random.Random, picture: pictures.Rendered, whole: bool) -> list[Item]:
     """A picture as a good encoder would say it: each cell is the sum of the words for what it shows.
 
-    Now and then one of the words is missing. `whole`: all cells as they stand in a prompt (rows with their
-    separators, twice); otherwise a part of them in their order.
+    Now and then one of the words is missing. `whole`: all cells as they stand in a prompt (the crop's rows
+    with their separators, as far as they show the picture, then all of the overview); otherwise a part of the
+    cells in their order.
     """
-    grid: list[list[Item]] = []
     shown = (picture.labels[..., 0] > 0).mean()
-    for labels in picture.labels.tolist():
-        line: list[Item] = []
-        for values in labels:
-            if not whole and rng.random() > (0.5 if values[0] else 0.15 * shown):
-                continue
-            names = [group[value] for group, value in zip(pictures.CELL_WORDS, values, strict=True)]
-            said = [word for name in names if name and rng.random() < 0.93 for word in name.split()]
-            line.append(tuple(writer.encode(f" {word}")[0] for word in said) if values[0] else ())
-        grid.append(line)
+
+    def said(values: list[int], without: int | None = None) -> Item:
+        names = [
+            group[value]
+            for number, (group, value) in enumerate(zip(pictures.CELL_WORDS, values, strict=True))
+            if number != without
+        ]
+        words = [word for name in names if name and rng.random() < 0.93 for word in name.split()]
+        return tuple(writer.encode(f" {word}")[0] for word in words) if values[0] else ()
+
     if not whole:
-        return [item for line in grid for item in line]
-    half: list[Item] = [item for line in grid for item in [*line, ()]]
-    return [*half, (), *half]
+        share = (0.15 * shown, 0.5, 0.8)
+        return [
+            said(values)
+            for line in picture.labels.tolist()
+            for values in line
+            if rng.random() < share[(values[0] > 0) + (values[0] >= pictures.WRITTEN)]
+        ]
+    down, across = picture.cells
+    crop = [
+        item
+        for line in picture.labels[:down, :across].tolist()
+        for item in [*(said(values) for values in line), ()]
+    ]
+    if not picture.padded:
+        return [*crop, (), *crop]
+    overview = [
+        item
+        for line in picture.labels.tolist()
+        for item in [*(said(values, pictures.PLACE) for values in line), ()]
+    ]
+    return [*crop, (), *overview]
 
 
-def picture_turns(writer: Writer, row: Row, rng: random.Random, whole: bool) -> None:
-    """Two or three questions about a picture of words."""
-    picture = pictures.render(rng, "scene" if rng.random() < 0.75 else "bars")
+def some_picture(rng: random.Random, split: texts.Split, square: float = 0.7) -> pictures.Rendered:
+    """A picture of any kind, in another size with a probability of 1 - `square`."""
+    kind = rng.choices(pictures.ALL_KINDS, (42, 16, 21, 21))[0]
+    picture = pictures.render(rng, kind, split=split)
+    return picture if rng.random() < square else pictures.resized(rng, picture)
+
+
+def picture_turns(
+    writer: Writer, row: Row, rng: random.Random, whole: bool, split: texts.Split = "train"
+) -> None:
+    """Two or three questions about a picture of words, now and then with another picture for the last."""
+    picture = some_picture(rng, split)
     before: list[Item | str] = ["look:", *cells(writer, rng, picture, whole)]
-    for _ in range(rng.randint(2, 3)):
+    count = rng.randint(2, 3)
+    for number in range(count):
+        if number and number == count - 1 and rng.random() < 0.2:
+            picture = some_picture(rng, split)
+            before = ["look:", *cells(writer, rng, picture, whole)]
         question, answer = pictures.ask(rng, picture)
         asked = stretched(writer, rng, question) if rng.random() < 0.4 else [texts.written(rng, question)]
         writer.turn(row, [*before, *asked], answer)
@@ -135,32 +180,75 @@ def command_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Spli
         writer.turn(row, [texts.typed(rng, asked)], asked.call)
 
 
+def outside_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Split) -> None:
+    """Something that no tool does, half of it close to a command, typed or as an encoder would say it."""
+    said = (texts.near_miss if rng.random() < 0.5 else texts.outside)(rng, split)
+    heard = rng.random() < 0.35
+    asked = ["hear:", *stretched(writer, rng, said)] if heard else [texts.written(rng, said)]
+    writer.turn(row, asked, texts.ABOUT)
+
+
+def transcript_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Split) -> None:
+    """A recording as an encoder would say it, to be written down."""
+    if rng.random() < 0.04:
+        blanks: list[Item | str] = [shape.token_id(BLANK)] * rng.randint(3, 50)
+        instruction = [prompts.TRANSCRIBE] if rng.random() < 0.5 else []
+        writer.turn(row, ["hear:", *blanks, *instruction], texts.NOTHING)
+        return
+    text = long_text(rng, split)
+    writer.turn(row, ["hear:", *stretched(writer, rng, text), prompts.TRANSCRIBE], text)
+
+
+def translation_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Split) -> None:
+    """A phrase of the phrase book, or now and then another sentence, to be translated."""
+    if rng.random() < 0.85:
+        phrase = phrases.phrase(rng, split)
+        said = phrase.english
+        language = rng.choice(phrases.LANGUAGES)
+        translated = phrase.translation(language)
+    else:
+        said = texts.general(rng, split)
+        language = rng.choice([name for name in prompts.LANGUAGES if name != "English"])
+        translated = texts.NO_TRANSLATION
+    heard = ["hear:", *stretched(writer, rng, said)]
+    if rng.random() < 0.7:
+        asked = prompts.transcribe_and_translate(language)
+        writer.turn(row, [*heard, asked], f"{said}{prompts.SEPARATOR}{translated}")
+    else:
+        writer.turn(row, [*heard, prompts.translate(language)], translated)
+
+
+_TURNS: Final = ("command", "outside", "transcript", "picture", "translation", "repeat", "talk")
+_SHARES: Final[dict[Context, tuple[int, ...]]] = {
+    "tools": (42, 20, 9, 10, 5, 6, 5),
+    "plain": (0, 8, 32, 30, 20, 6, 4),
+    "none": (0, 0, 45, 38, 12, 5, 0),
+}
+"""How often each kind of turn comes in each context, of a hundred or so."""
+
+
 def typed_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Split, context: Context) -> None:
-    """One typed turn of any kind that makes sense in `context`."""
-    weights = (54, 14, 14, 6, 12) if context == "tools" else (0, 40, 37, 8, 15)
-    kind = rng.choices(("command", "picture", "repeat", "talk", "outside"), weights)[0]
+    """One turn of any kind that makes sense in `context`."""
+    kind = rng.choices(_TURNS, _SHARES[context])[0]
     if kind == "command":
         command_turn(writer, row, rng, split)
         if rng.random() < 0.15:
             result, answer = texts.tool_result(rng)
             writer.result(row, result, answer)
+    elif kind == "outside":
+        outside_turn(writer, row, rng, split)
+    elif kind == "transcript":
+        transcript_turn(writer, row, rng, split)
     elif kind == "picture":
-        picture_turns(writer, row, rng, whole=rng.random() < 0.1)
+        picture_turns(writer, row, rng, whole=rng.random() < 0.1, split=split)
+    elif kind == "translation":
+        translation_turn(writer, row, rng, split)
     elif kind == "repeat":
-        make = texts.row if rng.random() < 0.7 else texts.general
-        # long ones too, or the place is lost in long recordings
-        text = " ".join(make(rng, split) for _ in range(rng.choice((1, 1, 1, rng.randint(2, 6)))))
-        instruction = rng.choice(("repeat", "repeat this", "say"))
-        if rng.random() < 0.65:
-            writer.turn(row, [f"{instruction}:", *stretched(writer, rng, text)], text)
-        else:
-            writer.turn(row, [f"{instruction}: {text}"], text)
-    elif kind == "talk":
+        text = long_text(rng, split, 4)
+        writer.turn(row, [f"{rng.choice(('repeat', 'repeat this', 'say'))}: {text}"], text)
+    else:
         said, answer = rng.choice(texts.TALK)
         writer.turn(row, [texts.written(rng, rng.choice(said))], answer)
-    else:
-        make = texts.near_miss if rng.random() < 0.3 else texts.outside
-        writer.turn(row, [texts.written(rng, make(rng, split))], texts.ABOUT)
 
 
 COPYING_UNTIL: Final = 0.15
@@ -170,17 +258,12 @@ COPYING_UNTIL: Final = 0.15
 def short_row(writer: Writer, rng: random.Random, progress: float) -> Row:
     """Turns without a context, for the first part of the training: long copying, then all else too."""
     row = Row()
-    kind = rng.random()
-    if progress < COPYING_UNTIL:
-        kind = 0.6  # nothing else is learned before that comes
-    if kind < 0.3:
-        command_turn(writer, row, rng, "train")
-    elif kind < 0.5:
-        picture_turns(writer, row, rng, whole=False)
-    else:
-        text = " ".join(texts.row(rng, "train") for _ in range(rng.randint(1, 5)))
-        copied = stretched(writer, rng, text) if kind > 0.75 else [f" {text}"]
+    if progress < COPYING_UNTIL or rng.random() < 0.3:  # nothing else is learned before that comes
+        text = " ".join(texts.row(rng, "train") for _ in range(rng.randint(1, 6)))
+        copied = stretched(writer, rng, text) if rng.random() < 0.4 else [f" {text}"]
         writer.turn(row, ["repeat:", *copied], text)
+    else:
+        typed_turn(writer, row, rng, "train", "none")
     return row
 
 
