@@ -115,9 +115,12 @@ def make_shard(
 def make_questions(front: FrontEnd, espeak: speech.Espeak, path: Path) -> None:
     """Writes every question about pictures three times in voices kept for evaluation."""
     rng = random.Random(78)
-    asked = [q for q in pictures.QUESTIONS for _ in range(3)]
-    waves = (speech.utter(espeak, question, rng, "eval") for question in asked)
-    _write(path, [(_frames(front, w, espeak.rate), q, "question", "") for q, w in zip(asked, waves, strict=True)])
+    made = []
+    for question in pictures.QUESTIONS:
+        for _ in range(3):
+            wave = speech.utter(espeak, question, rng, "eval")
+            made.append((_frames(front, wave, espeak.rate), question, "question", ""))
+    _write(path, made)
 
 
 def _frames(front: FrontEnd, wave: NDArray[np.float32], rate: int) -> NDArray[np.float16]:

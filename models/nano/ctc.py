@@ -27,6 +27,8 @@ ALIGNED: Final = 0.12
 GROWN: Final = 0.42
 """From here on, words count in full."""
 FRAMES: Final = 5_000  # a batch
+VARIED: Final = 0.5
+"""The share of utterances that each change of `_vary` meets."""
 
 
 class Heads(nn.Module):
@@ -92,7 +94,7 @@ def batches(
 
 
 def pad(batch: list[corpus.Utterance], rng: random.Random | None = None) -> tuple[Tensor, Tensor]:
-    """Frames [batch, longest, 80] and lengths; with `rng`, SpecAugment and a random level."""
+    """Frames [batch, longest, 80] and lengths; with `rng`, SpecAugment and other changes."""
     lengths = torch.tensor([len(u.frames) for u in batch])
     frames = np.zeros((len(batch), int(lengths.max()), 80), np.float32)
     for row, utterance in zip(frames, batch, strict=True):
@@ -100,6 +102,7 @@ def pad(batch: list[corpus.Utterance], rng: random.Random | None = None) -> tupl
         part[:] = utterance.frames
         if rng is None:
             continue
+        _vary(part, rng)
         mean = float(part.mean())
         for _ in range(2):
             width = rng.randint(0, 12)
@@ -109,6 +112,27 @@ def pad(batch: list[corpus.Utterance], rng: random.Random | None = None) -> tupl
             start = rng.randint(0, len(part) - width)
             part[start : start + width] = mean
     return torch.from_numpy(frames), lengths
+
+
+def _vary(frames: NDArray[np.float32], rng: random.Random) -> None:
+    """Frames as if of a larger or smaller mouth, another microphone, and a voice from a statistical model."""
+    if rng.random() < VARIED:
+        frames[:] = frames @ _stretched(rng.uniform(0.93, 1.07))
+    if rng.random() < VARIED:
+        bands = np.linspace(-1, 1, 80)
+        frames += rng.gauss(0, 0.5) * bands + rng.gauss(0, 0.5) * np.cos(2 * np.pi * (bands + rng.random()))
+    if rng.random() < VARIED / 2:  # such voices change more slowly
+        reach = rng.randint(1, 2)
+        around = np.pad(frames, ((reach, reach), (0, 0)), "edge")
+        frames[:] = sum(around[at : at + len(frames)] for at in range(2 * reach + 1)) / (2 * reach + 1)
+
+
+def _stretched(factor: float) -> NDArray[np.float32]:
+    """A matrix [80, 80] that takes each mel band from `factor` times its frequency."""
+    highest = 1127 * np.log1p(8000 / 700)
+    hertz = 700 * np.expm1(np.arange(1, 81) * highest / 81 / 1127)
+    places = np.clip(1127 * np.log1p(factor * hertz / 700) * 81 / highest - 1, 0, 79)
+    return np.maximum(0, 1 - np.abs(np.arange(80)[:, None] - places)).astype(np.float32)
 
 
 def loss(

@@ -1,7 +1,7 @@
 """Synthetic speech: libespeak-ng called directly, many voices, then noise and gain.
 
-The voices of the evaluation are variants (and one accent) that training never uses, at speeds and pitches that it
-never uses either.
+The voices of the evaluation are variants (and one accent) that training never uses, at speeds and pitches
+that it never uses either.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ PITCHES: Final[dict[Split, Bands]] = {
 }
 SPREADS: Final = (25, 75)
 SIZES: Final = (0.85, 1.18)
-"""How much faster than synthesised the voices of training are played: as if by larger and smaller speakers."""
+"""How much faster than synthesised the voices of training are played: as if of larger and smaller people."""
 
 
 def utter(
@@ -107,12 +107,13 @@ def utter(
     rng: random.Random,
     split: Split,
     ratio: float | None = None,
+    *,
     others: Sequence[Voice] = (),
 ) -> NDArray[np.float32]:
     """`text` in a random voice of `split`, with silence around it, a random level and, mostly, noise.
 
-    Speeds and pitches of the two splits have nothing in common. For training, `others` than espeak-ng speak their
-    share too, and most voices come through a room, a microphone or a line. The rate is always espeak-ng's.
+    Speeds and pitches of the two splits have nothing in common. For training, `others` than espeak-ng speak
+    their share too, and most voices come through a room, a microphone or a line. The rate is espeak-ng's.
     `ratio` is that of speech to noise in dB; without it, three in four have one from 8 to 45.
     """
     if split == "eval":
@@ -121,7 +122,10 @@ def utter(
         size = rng.uniform(*SIZES) if rng.random() < 0.6 else 1.0
         rest = 1 - sum(other.share for other in others)
         voice = rng.choices((None, *others), (rest, *(other.share for other in others)))[0]
-        wave, rate = voice.say(text, rng, size) if voice else (_espeak(espeak, text, rng, split, size), espeak.rate)
+        if voice:
+            wave, rate = voice.say(text, rng, size)
+        else:
+            wave, rate = _espeak(espeak, text, rng, split, size), espeak.rate
         if rate * size != espeak.rate:
             wave = soxr.resample(wave, rate * size, espeak.rate)
     before, after = (int(espeak.rate * rng.uniform(0.05, 0.4)) for _ in range(2))
@@ -139,7 +143,7 @@ def utter(
 
 
 def _espeak(espeak: Espeak, text: str, rng: random.Random, split: Split, size: float) -> NDArray[np.float32]:
-    """`text` as espeak-ng says it; its pitch is that of `PITCHES` once the sound is played `size` times faster."""
+    """`text` at one of `SPEEDS` and `PITCHES`, once the sound is played `size` times faster."""
     accent = rng.choice(ACCENTS if split == "train" else EVAL_ACCENTS)
     variant = rng.choice(VARIANTS if split == "train" else EVAL_VARIANTS)
     plain = split == "train" and rng.random() < 0.1

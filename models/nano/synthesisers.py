@@ -45,7 +45,9 @@ class Pico:
         try:
             module: Any = importlib.import_module("ttspico")
         except ImportError as error:
-            raise DeviceError("The package ttspico is missing.", "Install the `train` extra.") from error
+            raise DeviceError(
+                "The package ttspico is missing.", "Install it: pip install ttspico."
+            ) from error
         self._engines = [module.TtsEngine(language) for language in ("en-GB", "en-US")]
 
     def say(self, text: str, rng: random.Random, size: float) -> Sound:
@@ -63,7 +65,9 @@ class Ked:
 
     def __init__(self) -> None:
         """Raises DeviceError if the program or the voice is missing."""
-        missing = DeviceError("festival or its voice ked is missing.", "apt install festival festvox-kdlpc16k")
+        missing = DeviceError(
+            "festival or its voice ked is missing.", "Install them: apt install festival festvox-kdlpc16k."
+        )
         if shutil.which("festival") is None:
             raise missing
         self._folder = tempfile.TemporaryDirectory()
@@ -81,7 +85,9 @@ class Ked:
             raise missing from None
 
     def _do(self, scheme: str) -> None:
-        assert self._process.stdin and self._process.stdout
+        """Evaluates; festival keeps what it prints to itself unless told."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(f'{scheme} (format t "done\\n") (fflush nil)\n')
         self._process.stdin.flush()
         if self._process.stdout.readline() != "done\n":

@@ -82,7 +82,7 @@ def stage_speech(out: Path, minutes: float) -> None:
     )
 
 
-HEADS_ALONE: Final = 500
+HEADS_ALONE: Final = 300
 """Steps in which new heads learn to read a trained encoder before it goes on."""
 
 
