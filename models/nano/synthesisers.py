@@ -23,9 +23,12 @@ Sound = tuple[NDArray[np.float32], int]
 
 
 class Voice(Protocol):
-    """A synthesiser with a share of the training."""
+    """A synthesiser."""
 
-    share: float
+    @property
+    def share(self) -> float:
+        """Its share of the training."""
+        ...
 
     def say(self, text: str, rng: random.Random, size: float) -> Sound:
         """Samples in -1…1 and their rate in Hz.
@@ -46,7 +49,7 @@ class Pico:
             module: Any = importlib.import_module("ttspico")
         except ImportError as error:
             raise DeviceError(
-                "The package ttspico is missing.", "Install it: pip install ttspico."
+                "The package ttspico is missing.", "Install the `voices` extra; it needs a C compiler."
             ) from error
         self._engines = [module.TtsEngine(language) for language in ("en-GB", "en-US")]
 
