@@ -132,8 +132,8 @@ def _stretched(factor: float) -> NDArray[np.float32]:
     highest = 1127 * np.log1p(8000 / 700)
     hertz = 700 * np.expm1(np.arange(1, 81) * highest / 81 / 1127)
     places = np.clip(1127 * np.log1p(factor * hertz / 700) * 81 / highest - 1, 0, 79)
-    matrix: NDArray[np.float32] = np.maximum(0, 1 - np.abs(np.arange(80)[:, None] - places)).astype(np.float32)
-    return matrix
+    shares = np.maximum(0, 1 - np.abs(np.arange(80)[:, None] - places))
+    return np.asarray(shares, np.float32)
 
 
 def loss(
