@@ -56,6 +56,8 @@ KINDS: Final = (*w.SHAPES, "bar", "word", "number", "title", "button")
 WRITTEN: Final = len(w.SHAPES) + 2
 """The first of the labels of kinds that have letters."""
 LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
+IGNORED: Final = 255
+"""A label that is not known."""
 LABELS: Final = ("kind", "colour", "word", "digit", "rank", "count", "place", "letter")
 
 CELL_WORDS: Final = (
@@ -517,6 +519,32 @@ def _text(rng: random.Random, split: texts.Split) -> Rendered:
     if len(shown) == 1:
         facts.append(("what number is there", said))
     return pens.finish(facts, "text")
+
+
+def page(rng: random.Random, split: texts.Split = "train") -> Rendered:
+    """Words and numbers of many sizes all over a picture, to learn to read; nothing is asked."""
+    ground = (rng.randrange(256), rng.randrange(256), rng.randrange(256))
+    pens = _Pens(Image.new("RGB", (SIDE, SIDE), ground))
+    taken: list[Box] = []
+    for _ in range(24):
+        text = numeral(rng, split) if rng.random() < 0.25 else rng.choice(READ)
+        shown, face = _cased(rng, text), _face(rng, split)
+        font = face.at(int(20 * 4.5 ** rng.random()))
+        wide, half = font.getlength(shown) + 6, font.size * 0.62 + 3
+        if wide > SIDE - 10:
+            continue
+        left, y = rng.uniform(0, SIDE - wide), rng.uniform(half, SIDE - half)
+        box = (left - 6, y - half, left + wide + 6, y + half)
+        if any(box[0] < o[2] and box[2] > o[0] and box[1] < o[3] and box[3] > o[1] for o in taken):
+            continue
+        taken.append(box)
+        paper = ground
+        if rng.random() < 0.5:
+            paper = _shade(rng, rng.choice(w.COLOURS))
+            pens.draw.rounded_rectangle(box, rng.randint(0, 8), fill=paper)
+        labels = {"kind": 1 + KINDS.index("number" if text.isdigit() else "word"), "rank": IGNORED}
+        _write(pens, font, (left + 3, y), shown, ink=_ink(rng, paper), labels=labels)
+    return pens.finish([], "text")
 
 
 _THEMES: Final = (

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from models import prompts
 from models.frontend import FrontEnd
-from models.nano import corpus, ctc, listen, network, rows, see, speech, texts, vision
+from models.nano import corpus, ctc, listen, network, pictures, rows, see, speech, texts, vision
 from models.nano.run import Run
 from models.nano.wer import word_errors
 
@@ -182,11 +182,19 @@ def stage_vision(out: Path, minutes: float) -> None:
     heads = vision.Heads()
     used = network.tower(model)
     rng = _rng(out, "vision")
+    started = _start(out, "vision", tower=used)
     run = Run(out, "vision", minutes, {"tower": used, "heads": heads})
+    now = [0.0]
+
+    def loss(batch: list[pictures.Rendered], progress: float) -> dict[str, Tensor]:
+        now[0] = progress
+        alone = started and run.steps < HEADS_ALONE
+        return vision.loss(model, heads, batch, progress, frozen=alone)
+
     run.train(
         [([*used.parameters(), *heads.parameters()], 1e-3)],
-        vision.feed(rng),
-        lambda batch, progress: vision.loss(model, heads, batch, progress),
+        vision.feed(rng, now),
+        loss,
         lambda: vision.scores(model, heads),
     )
 
