@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models import prompts
 from models.frontend import FrontEnd
-from models.nano import pictures, shape, speech, texts
+from models.nano import phrases, pictures, shape, speech, texts
 from models.nano import words as w
 
 SHARD: Final = 500  # utterances
@@ -41,15 +41,19 @@ def tokenizer_texts() -> list[str]:
     Numbers of several digits are left out, so that each digit stays a token of its own.
     """
     rng = random.Random(7)
-    out = [f"{word} {word}" for word in w.ALL for _ in range(40)]
+    out = [f"{word} {word}" for word in sorted({*w.ALL, *pictures.WORDS}) for _ in range(120)]
     out += [f"{word[0].upper()}{word[1:]}" for word in w.ALL for _ in range(4)]
     for _ in range(6000):
         made = texts.command(rng, "train")
         out += [made.text, f" {made.text}", texts.general(rng, "train")]
         if made.name in {"set_light", "play_music", "add_note", "get_weather"}:
             out.append(made.call)
+    out += [word for word in (*phrases.CHINESE, "。", "？") for _ in range(200)]
+    out += [text for phrase in phrases.ALL for text in (phrase.german, phrase.spanish) for _ in range(40)]
+    out += ["hear: look:" for _ in range(200)]
     fixed = [prompts.tool_list(prompts.TOOLS), prompts.SYSTEM_PROMPT, texts.ABOUT, prompts.TRANSCRIBE]
     fixed += [prompts.translate("German"), prompts.SUMMARIZE, texts.NO_SUMMARY, texts.NO_TRANSLATION]
+    fixed += [prompts.transcribe_and_translate(language) for language in phrases.LANGUAGES]
     fixed += [answer for _, answer in texts.TALK]
     fixed += [
         prompts.tool_call(t["name"], dict.fromkeys(t["parameters"]["properties"], "")) for t in prompts.TOOLS

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from models import prompts
-from models.nano import flite, looking, speech, texts
+from models.nano import flite, looking, phrases, speech, texts
 from models.nano.asking import Ask, Asked, Counted, Sound
 from models.nano.figure import Figure
 from models.nano.wer import word_errors
@@ -37,6 +37,7 @@ def report(ask: Ask, size: int = 100, seed: int = SEED) -> Iterator[Figure]:
     yield spoken_commands(counted, espeak, rng("spoken"), size)
     yield from no_call(counted, espeak, rng("no call"), size // 2)
     yield outside(counted, rng("outside"), size // 2)
+    yield from translations(counted, espeak, rng("translations"), size // 2)
     yield from looking.questions(counted, espeak, rng("pictures"), size)
     yield from looking.one_shape(counted, espeak, rng("one shape"), size // 2)
     yield looking.other_sizes(counted, rng("sizes"), size // 2)
@@ -125,7 +126,7 @@ def nothing(ask: Ask, rng: random.Random, size: int) -> Figure:
     for number in range(size):
         sound = Sound(speech.unspoken(rng), speech.UNSPOKEN_RATE)
         asked = Asked((sound, prompts.TRANSCRIBE)) if number % 2 else Asked((sound,), tools=True)
-        right += ask(asked).strip() in ("", "I heard nothing.")
+        right += ask(asked).strip() in ("", texts.NOTHING)
     return Figure("noise and music alone, nothing heard", right, size, 0.95)
 
 
@@ -173,3 +174,19 @@ def outside(ask: Ask, rng: random.Random, size: int) -> Figure:
         asked = held_out(texts.outside(rng, "eval"))
         right += ask(Asked((texts.written(rng, asked),), tools=True)).strip() == texts.ABOUT
     return Figure("outside its abilities, says so", right, size)
+
+
+def translations(ask: Ask, espeak: speech.Espeak, rng: random.Random, size: int) -> Iterator[Figure]:
+    """Exact transcript and translation of spoken phrases; `size` for each language."""
+    total = 0
+    for language in phrases.LANGUAGES:
+        right = 0
+        for _ in range(size):
+            phrase = phrases.phrase(rng, "eval")
+            sound = Sound(speech.utter(espeak, held_out(phrase.english), rng, "eval"), espeak.rate)
+            reply = ask(Asked((sound, prompts.transcribe_and_translate(language))))
+            right += reply.strip() == phrase.both(language)
+        total += right
+        yield Figure(f"phrase book to {language}, transcript and translation exact", right, size)
+    name = "phrase book, transcript and translation exact"
+    yield Figure(name, total, size * len(phrases.LANGUAGES), 0.90)

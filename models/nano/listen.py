@@ -1,7 +1,7 @@
 """Stage 4: speech into the decoder.
 
-The base decoder stays frozen; the speech adapter, the speech projector and, at a lower rate, the encoder
-learn to transcribe and to answer what was said.
+Base decoder and encoder stay frozen; the speech adapter and the speech projector learn to write down, to
+translate and to answer what was said.
 """
 
 from __future__ import annotations
@@ -16,14 +16,11 @@ from torch import Tensor
 
 from models import prompts
 from models.frontend import FrontEnd
-from models.nano import corpus, ctc, network, rows, shape, speech, texts
+from models.nano import corpus, ctc, network, phrases, rows, shape, speech, texts
 from models.nano.wer import word_errors
 
 WARM: Final = 0.06
 """The first part of the stage: the projector alone learns to say in word embeddings what CTC reads."""
-CTC_WEIGHT: Final = 0.3
-ENCODED: Final = 0.75
-"""From here on the encoder stays as it is, so that adapter and projector learn to read what it ends with."""
 JOINED: Final = 0.3
 """The share of rows without tools that are one long recording, made of several clips one after the other."""
 LONGEST: Final = 3000
@@ -35,13 +32,23 @@ def silence(front: FrontEnd, rng: random.Random, count: int) -> list[corpus.Utte
     out = []
     for _ in range(count):
         frames = front.clip(speech.unspoken(rng), speech.UNSPOKEN_RATE).audio_embeds[0].astype(np.float16)
-        out.append(corpus.Utterance(frames, "", "silence", "I heard nothing."))
+        out.append(corpus.Utterance(frames, "", "silence", texts.NOTHING))
     return out
 
 
 _FREE: Final = {"command": 0.0, "talk": 0.7, "silence": 0.5, "question": 0.1}
-_FREE_TOOLS: Final = {**_FREE, "command": 0.85, "outside": 0.9, "general": 0.5, "row": 0.3, "long": 0.3}
+_FREE_TOOLS: Final = {
+    **_FREE,
+    "command": 0.85,
+    "outside": 0.9,
+    "general": 0.5,
+    "row": 0.3,
+    "long": 0.3,
+    "phrase": 0.3,
+}
 """How often a clip of each kind comes without an instruction, so that the reply is up to the model."""
+_TRANSLATED: Final = {"phrase": 0.7, "general": 0.04, "row": 0.02, "command": 0.02}
+"""How often a clip that comes with one is to be translated."""
 
 
 def joined(writer: rows.Writer, clips: list[tuple[int, corpus.Utterance]]) -> rows.Row:
@@ -50,6 +57,19 @@ def joined(writer: rows.Writer, clips: list[tuple[int, corpus.Utterance]]) -> ro
     text = " ".join(clip.text for _, clip in clips)
     writer.turn(made, [*(rows.Gap(number) for number, _ in clips), prompts.TRANSCRIBE], text)
     return made
+
+
+def _translate(writer: rows.Writer, made: rows.Row, rng: random.Random, gap: rows.Gap, text: str) -> None:
+    """A turn that translates what is in the phrase book, and says of other texts that it can't."""
+    phrase = phrases.BY_ENGLISH.get(text)
+    known = phrases.LANGUAGES if phrase else prompts.LANGUAGES[1:]
+    language = rng.choice(known)
+    translated = phrase.translation(language) if phrase else texts.NO_TRANSLATION
+    if rng.random() < 0.75:
+        asked, reply = prompts.transcribe_and_translate(language), f"{text}{prompts.SEPARATOR}{translated}"
+    else:
+        asked, reply = prompts.translate(language), translated
+    writer.turn(made, [gap, asked], reply)
 
 
 def row(
@@ -62,13 +82,12 @@ def row(
         free = _FREE_TOOLS if context == "tools" else _FREE
         if rng.random() < free.get(clip.kind, 0.06):
             writer.turn(made, [gap], clip.reply or texts.ABOUT)
-        elif rng.random() < 0.03:
-            language = rng.choice(prompts.LANGUAGES)
-            writer.turn(made, [gap, prompts.translate(language)], texts.NO_TRANSLATION)
+        elif rng.random() < _TRANSLATED.get(clip.kind, 0.0):
+            _translate(writer, made, rng, gap, clip.text)
         elif rng.random() < 0.02:
             writer.turn(made, [gap, prompts.SUMMARIZE], texts.NO_SUMMARY)
         else:
-            writer.turn(made, [gap, prompts.TRANSCRIBE], clip.text)
+            writer.turn(made, [gap, prompts.TRANSCRIBE], clip.text or clip.reply)
     return made
 
 
@@ -121,26 +140,20 @@ class Listener:
             inside = torch.arange(encoded.shape[1])[None] < tokens[:, None]
             projected = network.project_speech(model, encoded, vision=False)
             return {"warm": (projected - wanted)[inside].pow(2).sum(-1).mean()}
-        with torch.set_grad_enabled(progress < ENCODED):
+        with torch.no_grad():
             encoded, _ = network.hear(model, frames, lengths)
         projected = network.project_speech(model, encoded, vision=False)
         features = [p[:n] for p, n in zip(projected, tokens.tolist(), strict=True)]
-        context: rows.Context = rng.choices(("tools", "plain", "none"), (55, 30, 15))[0]
+        context: rows.Context = rng.choices(("tools", "plain", "none"), (50, 38, 12))[0]
         prefix = rows.run_context(model, self._writer, context, self._lora)
         made = make_rows(self._writer, rng, batch, context)
-        found = rows.score(model, made, prefix, features, self._lora)
-        if progress >= ENCODED:
-            return {context: found.loss}
-        spoken = [i for i, u in enumerate(batch) if u.text]
-        words = [self._heads.targets(batch[i].text)[0] for i in spoken]
-        again = ctc.ctc_loss(self._heads.token_head(encoded[spoken]), tokens[spoken], words)
-        return {context: found.loss, "ctc": CTC_WEIGHT * again}
+        return {context: rows.score(model, made, prefix, features, self._lora).loss}
 
     @torch.no_grad()
     def read(
         self, asked: list[int | rows.Gap | str], features: list[Tensor], prefix: network.Prefix | None
     ) -> str:
-        """Greedy decoding of the reply to one turn, at most 120 tokens."""
+        """Greedy decoding of the reply to one turn, at most 200 tokens."""
         model = self._model
         made = rows.Row()
         self._writer.turn(made, asked, "")
@@ -148,7 +161,7 @@ class Listener:
         out: list[int] = []
         hidden, cache = network.decode(model, network.embed_rows(model, [items]), self._lora, prefix)
         table = model.model.embed_tokens.weight
-        for _ in range(120):
+        for _ in range(200):
             best = int((hidden[0, -1] @ table.T).argmax())
             if best in self._front.stop_ids:
                 break
@@ -158,11 +171,11 @@ class Listener:
 
     @torch.no_grad()
     def scores(self, held: list[corpus.Utterance]) -> dict[str, Any]:
-        """Word error rate by kind in the plain context, and exact calls for spoken commands."""
+        """Word error rate by kind in the plain context, and exact calls, refusals and translations."""
         plain = rows.run_context(self._model, self._writer, "plain", self._lora)
         tools = rows.run_context(self._model, self._writer, "tools", self._lora)
         errors: dict[str, list[int]] = {}
-        calls = [0, 0]
+        exact: dict[str, list[int]] = {}
         for clip in held:
             encoded, _ = network.hear(self._model, *ctc.pad([clip]))
             features = [network.project_speech(self._model, encoded, vision=False)[0]]
@@ -170,8 +183,18 @@ class Listener:
             pair = errors.setdefault(clip.kind, [0, 0])
             pair[0] += word_errors(clip.text, heard)
             pair[1] += len(clip.text.split())
-            if clip.kind == "command":
-                calls[0] += self.read([rows.Gap(0)], features, tools) == clip.reply
-                calls[1] += 1
+            if clip.kind in {"command", "outside"}:
+                said = self.read([rows.Gap(0)], features, tools)
+                self._count(exact, clip.kind, said == clip.reply)
+            if clip.text in phrases.BY_ENGLISH:
+                asked = prompts.transcribe_and_translate("German")
+                said = self.read([rows.Gap(0), asked], features, plain)
+                self._count(exact, "translation", said == phrases.BY_ENGLISH[clip.text].both("German"))
         found = {f"wer_{kind}": round(a / max(1, b), 4) for kind, (a, b) in errors.items()}
-        return {**found, "calls": round(calls[0] / max(1, calls[1]), 3)}
+        return {**found, **{name: f"{right}/{count}" for name, (right, count) in exact.items()}}
+
+    @staticmethod
+    def _count(sums: dict[str, list[int]], name: str, right: bool) -> None:
+        pair = sums.setdefault(name, [0, 0])
+        pair[0] += right
+        pair[1] += 1

@@ -24,8 +24,9 @@ DESCRIPTION: Final = (
 )
 LIMITS: Final = (
     "It knows about 600 English words and was trained on synthetic speech only.",
-    "It understands eight kinds of commands, best when typed, and questions about drawn shapes and bars.",
-    "It can't translate, summarize or talk about anything else.",
+    "It understands eight kinds of commands and questions about drawn shapes, bars, short texts and windows.",
+    "It translates a small phrase book to German, Spanish and Chinese.",
+    "It can't summarize or talk about anything else.",
 )
 CLIP_SECONDS: Final = 6.0  # one sentence
 PROCESSOR_FILES: Final = ("vision_processor.json", "speech_processor.json")
@@ -44,8 +45,8 @@ def assemble(out: Path) -> tuple[Any, network.Lora, network.Lora]:
     parts: dict[str, dict[str, nn.Module]] = {
         "language": {"decoder": network.decoder(model)},
         "vision": {"tower": network.tower(model)},
+        "speech": {"encoder": audio.encoder},
         "listen": {
-            "encoder": audio.encoder,
             "lora": speech_lora,
             "projector": network.speech_projector(model, vision=False),
         },

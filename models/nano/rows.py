@@ -18,7 +18,7 @@ from torch import Tensor
 
 from models import prompts
 from models.frontend import FrontEnd
-from models.nano import network, pictures, shape, texts
+from models.nano import network, phrases, pictures, shape, texts
 
 Context = Literal["tools", "plain", "none"]
 
@@ -84,12 +84,25 @@ BLANK: Final = "<|tag|>"
 
 
 def stretched(writer: Writer, rng: random.Random, text: str) -> list[Item]:
-    """A text as an encoder would say it: words that last, with blanks between them."""
+    """A text as an encoder would say it: words that last, with blanks between them, more if spoken slowly."""
     out: list[Item] = []
+    gaps = rng.choice(((0, 1, 1, 2, 3), (1, 2, 3, 4, 5), (0, 0, 1), (2, 3, 3, 4, 9)))
     for i in writer.encode(f" {text}"):
-        out += [shape.token_id(BLANK)] * rng.choice((0, 1, 1, 2, 3))
+        out += [shape.token_id(BLANK)] * rng.choice(gaps)
         out += [i] * rng.choice((1, 1, 1, 2))
     return [*out, *[shape.token_id(BLANK)] * rng.randint(0, 3)]
+
+
+def long_text(rng: random.Random, split: texts.Split, most: int = 7) -> str:
+    """Rows of random words, sentences and commands, one after the other, as in a recording."""
+
+    def part() -> str:
+        kind = rng.random()
+        if kind < 0.5:
+            return texts.row(rng, split)
+        return texts.general(rng, split) if kind < 0.8 else texts.command(rng, split).text
+
+    return " ".join(part() for _ in range(rng.randint(1, most)))
 
 
 def cells(writer: Writer, rng: random.Random, picture: pictures.Rendered, whole: bool) -> list[Item]:
@@ -167,32 +180,75 @@ def command_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Spli
         writer.turn(row, [texts.typed(rng, asked)], asked.call)
 
 
+def outside_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Split) -> None:
+    """Something that no tool does, half of it close to a command, typed or as an encoder would say it."""
+    said = (texts.near_miss if rng.random() < 0.5 else texts.outside)(rng, split)
+    heard = rng.random() < 0.35
+    asked = ["hear:", *stretched(writer, rng, said)] if heard else [texts.written(rng, said)]
+    writer.turn(row, asked, texts.ABOUT)
+
+
+def transcript_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Split) -> None:
+    """A recording as an encoder would say it, to be written down."""
+    if rng.random() < 0.04:
+        blanks: list[Item | str] = [shape.token_id(BLANK)] * rng.randint(3, 50)
+        instruction = [prompts.TRANSCRIBE] if rng.random() < 0.5 else []
+        writer.turn(row, ["hear:", *blanks, *instruction], texts.NOTHING)
+        return
+    text = long_text(rng, split)
+    writer.turn(row, ["hear:", *stretched(writer, rng, text), prompts.TRANSCRIBE], text)
+
+
+def translation_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Split) -> None:
+    """A phrase of the phrase book, or now and then another sentence, to be translated."""
+    if rng.random() < 0.85:
+        phrase = phrases.phrase(rng, split)
+        said = phrase.english
+        language = rng.choice(phrases.LANGUAGES)
+        translated = phrase.translation(language)
+    else:
+        said = texts.general(rng, split)
+        language = rng.choice([name for name in prompts.LANGUAGES if name != "English"])
+        translated = texts.NO_TRANSLATION
+    heard = ["hear:", *stretched(writer, rng, said)]
+    if rng.random() < 0.7:
+        asked = prompts.transcribe_and_translate(language)
+        writer.turn(row, [*heard, asked], f"{said}{prompts.SEPARATOR}{translated}")
+    else:
+        writer.turn(row, [*heard, prompts.translate(language)], translated)
+
+
+_TURNS: Final = ("command", "outside", "transcript", "picture", "translation", "repeat", "talk")
+_SHARES: Final[dict[Context, tuple[int, ...]]] = {
+    "tools": (42, 20, 9, 10, 5, 6, 5),
+    "plain": (0, 8, 32, 30, 20, 6, 4),
+    "none": (0, 0, 45, 38, 12, 5, 0),
+}
+"""How often each kind of turn comes in each context, of a hundred or so."""
+
+
 def typed_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Split, context: Context) -> None:
-    """One typed turn of any kind that makes sense in `context`."""
-    weights = (54, 14, 14, 6, 12) if context == "tools" else (0, 40, 37, 8, 15)
-    kind = rng.choices(("command", "picture", "repeat", "talk", "outside"), weights)[0]
+    """One turn of any kind that makes sense in `context`."""
+    kind = rng.choices(_TURNS, _SHARES[context])[0]
     if kind == "command":
         command_turn(writer, row, rng, split)
         if rng.random() < 0.15:
             result, answer = texts.tool_result(rng)
             writer.result(row, result, answer)
+    elif kind == "outside":
+        outside_turn(writer, row, rng, split)
+    elif kind == "transcript":
+        transcript_turn(writer, row, rng, split)
     elif kind == "picture":
         picture_turns(writer, row, rng, whole=rng.random() < 0.1, split=split)
+    elif kind == "translation":
+        translation_turn(writer, row, rng, split)
     elif kind == "repeat":
-        make = texts.row if rng.random() < 0.7 else texts.general
-        # long ones too, or the place is lost in long recordings
-        text = " ".join(make(rng, split) for _ in range(rng.choice((1, 1, 1, rng.randint(2, 6)))))
-        instruction = rng.choice(("repeat", "repeat this", "say"))
-        if rng.random() < 0.65:
-            writer.turn(row, [f"{instruction}:", *stretched(writer, rng, text)], text)
-        else:
-            writer.turn(row, [f"{instruction}: {text}"], text)
-    elif kind == "talk":
+        text = long_text(rng, split, 4)
+        writer.turn(row, [f"{rng.choice(('repeat', 'repeat this', 'say'))}: {text}"], text)
+    else:
         said, answer = rng.choice(texts.TALK)
         writer.turn(row, [texts.written(rng, rng.choice(said))], answer)
-    else:
-        make = texts.near_miss if rng.random() < 0.3 else texts.outside
-        writer.turn(row, [texts.written(rng, make(rng, split))], texts.ABOUT)
 
 
 COPYING_UNTIL: Final = 0.15
@@ -202,17 +258,12 @@ COPYING_UNTIL: Final = 0.15
 def short_row(writer: Writer, rng: random.Random, progress: float) -> Row:
     """Turns without a context, for the first part of the training: long copying, then all else too."""
     row = Row()
-    kind = rng.random()
-    if progress < COPYING_UNTIL:
-        kind = 0.6  # nothing else is learned before that comes
-    if kind < 0.3:
-        command_turn(writer, row, rng, "train")
-    elif kind < 0.5:
-        picture_turns(writer, row, rng, whole=False)
-    else:
-        text = " ".join(texts.row(rng, "train") for _ in range(rng.randint(1, 5)))
-        copied = stretched(writer, rng, text) if kind > 0.75 else [f" {text}"]
+    if progress < COPYING_UNTIL or rng.random() < 0.3:  # nothing else is learned before that comes
+        text = " ".join(texts.row(rng, "train") for _ in range(rng.randint(1, 6)))
+        copied = stretched(writer, rng, text) if rng.random() < 0.4 else [f" {text}"]
         writer.turn(row, ["repeat:", *copied], text)
+    else:
+        typed_turn(writer, row, rng, "train", "none")
     return row
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -78,6 +79,9 @@ class Run:
             self._note({**measure(), "final": 1})
 
     def _note(self, what: dict[str, Any]) -> None:
+        done = min(100.0, 100 * self.spent / self.seconds)
+        said = ", ".join(f"{name} {value}" for name, value in what.items() if name != "final")
+        sys.stderr.write(f"{self.log.stem} {done:3.0f} %  {self.spent / 60:5.1f} min  {said}\n")
         with self.log.open("a") as file:
             file.write(json.dumps({"step": self.steps, "minutes": round(self.spent / 60, 2), **what}) + "\n")
 

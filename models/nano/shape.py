@@ -13,7 +13,7 @@ from models.config import Phi4MMConfig
 from models.export import settings
 from models.frontend import AUDIO_ID, IMAGE_ID
 
-VOCABULARY: Final = 2560
+VOCABULARY: Final = 3072
 SPECIAL: Final = (
     "<|endoftext|>",
     "<|end|>",

@@ -23,11 +23,14 @@ HELD_OUT: Final = 8  # one text in eight is kept for evaluation
 
 ABOUT: Final = (
     "I am the small demonstration model. I can set timers and alarms, switch lights, set the heating, play "
-    "music, take notes, do sums, ask for the weather, write down what I hear and answer simple questions "
-    "about pictures."
+    "music, take notes, do sums, ask for the weather, write down what I hear, translate a few phrases and "
+    "answer simple questions about pictures."
 )
 """The answer to anything outside the model's abilities."""
-NO_TRANSLATION: Final = "I am the small demonstration model. I can't translate."
+NO_TRANSLATION: Final = (
+    "I am the small demonstration model. I can only translate a few phrases to German, Spanish and Chinese."
+)
+NOTHING: Final = "I heard nothing."
 NO_SUMMARY: Final = "I am the small demonstration model. I can't summarize."
 
 

@@ -8,6 +8,7 @@ After `models.nano.shipped`, stages begin with the shipped model's weights.
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import random
 from collections.abc import Callable, Iterator
@@ -19,7 +20,20 @@ from torch import Tensor, nn
 
 from models import prompts
 from models.frontend import FrontEnd
-from models.nano import corpus, ctc, listen, network, pictures, rows, see, speech, texts, vision
+from models.nano import (
+    corpus,
+    ctc,
+    listen,
+    network,
+    pictures,
+    record,
+    rows,
+    see,
+    speech,
+    texts,
+    vision,
+    words,
+)
 from models.nano.run import Run
 from models.nano.wer import word_errors
 
@@ -110,16 +124,17 @@ def stage_language(out: Path, minutes: float) -> None:
     rng = _rng(out, "language")
     decoder = network.decoder(model)
 
+    started = _start(out, "language", decoder=decoder)
     now = [0.0]
 
     def feed() -> Iterator[tuple[rows.Context, list[rows.Row]]]:
         while True:
-            if now[0] < 0.4:  # short rows without a context first: copying is found sooner
+            if not started and now[0] < 0.4:  # short rows without a context first: copying is found sooner
                 for batch in rows.bucket([rows.short_row(writer, rng, now[0]) for _ in range(400)], rng):
                     yield "none", batch
                 continue
-            context: rows.Context = rng.choices(("tools", "plain", "none"), (60, 30, 10))[0]
-            made = [rows.typed_row(writer, rng, "train", context) for _ in range(160)]
+            context: rows.Context = rng.choices(("tools", "plain", "none"), (50, 30, 20))[0]
+            made = [rows.typed_row(writer, rng, "train", context) for _ in range(120)]
             for batch in rows.bucket(made, rng):
                 yield context, batch
 
@@ -133,7 +148,7 @@ def stage_language(out: Path, minutes: float) -> None:
         return language_scores(model, writer)
 
     Run(out, "language", minutes, {"decoder": decoder}).train(
-        [(list(decoder.parameters()), 1.5e-3)], feed(), loss, measure
+        [(list(decoder.parameters()), 1e-3 if started else 1.5e-3)], feed(), loss, measure
     )
 
 
@@ -152,21 +167,21 @@ def language_scores(model: Any, writer: rows.Writer, count: int = 24) -> dict[st
 
         makers[tool["name"]] = command
 
-    def repeat(row: rows.Row, long: bool) -> None:
-        text = texts.row(rng, "eval")
-        asked = rows.stretched(writer, rng, text) if long else [f" {text}"]
-        writer.turn(row, ["repeat:", *asked], text)
+    def repeat(row: rows.Row, count: int) -> None:
+        text = " ".join(rng.choices(words.ALL, k=count))
+        writer.turn(row, ["hear:", *rows.stretched(writer, rng, text), prompts.TRANSCRIBE], text)
 
-    makers["repeat"] = lambda row: repeat(row, False)
-    makers["stretched"] = lambda row: repeat(row, True)
+    for length in (8, 20, 60):
+        makers[f"repeat {length}"] = functools.partial(repeat, count=length)
 
     def heard(row: rows.Row) -> None:
         asked = texts.command(rng, "eval")
         writer.turn(row, ["hear:", *rows.stretched(writer, rng, asked.text)], asked.call)
 
     makers["heard"] = heard
+    makers["translation"] = lambda row: rows.translation_turn(writer, row, rng, "eval")
     makers["picture"] = lambda row: rows.picture_turns(writer, row, rng, whole=False)
-    makers["outside"] = lambda row: writer.turn(row, [texts.outside(rng, "eval")], texts.ABOUT)
+    makers["outside"] = lambda row: rows.outside_turn(writer, row, rng, "eval")
     for name, make in makers.items():
         made = [rows.Row() for _ in range(count)]
         for row in made:
@@ -224,27 +239,17 @@ def stage_listen(out: Path, minutes: float) -> None:
     decoder = network.decoder(model)
     _load(out, "speech", encoder=encoder, heads=heads)
     _load(out, "language", decoder=decoder)
-    _freeze(decoder)
+    _freeze(decoder, encoder)
     lora, projector = network.Lora(model.model.layers), network.speech_projector(model, vision=False)
+    _start(out, "listen", lora=lora, projector=projector)
     held = _held_out_speech(out, front)[:60]
     rng = _rng(out, "listen")
     quiet = listen.silence(front, rng, 300)
-
-    warm = listen.WARM if _start(out, "listen", lora=lora, projector=projector) else 0.0
     parts = listen.Listener(model, heads, lora, writer, front)
-
-    def loss(batch: list[corpus.Utterance], progress: float) -> dict[str, Tensor]:
-        progress = warm + (1 - warm) * progress
-        return parts.loss([*batch, rng.choice(quiet)], rng, progress)
-
-    modules: dict[str, nn.Module] = {"encoder": encoder, "heads": heads, "lora": lora, "projector": projector}
-    Run(out, "listen", minutes, modules).train(
-        [
-            ([*lora.parameters(), *projector.parameters()], 1.5e-3 if warm else 2e-3),
-            ([*encoder.parameters(), *heads.token_head.parameters()], 6e-4 if warm else 8e-4),
-        ],
+    Run(out, "listen", minutes, {"lora": lora, "projector": projector}).train(
+        [([*lora.parameters(), *projector.parameters()], 2e-3)],
         _speech_feed(out, rng),
-        loss,
+        lambda batch, progress: parts.loss([*batch, rng.choice(quiet)], rng, progress),
         lambda: parts.scores(held),
     )
 
@@ -258,7 +263,7 @@ def stage_see(out: Path, minutes: float) -> None:
     used = network.tower(model)
     decoder = network.decoder(model)
     _load(out, "vision", tower=used)
-    _load(out, "listen", encoder=part.audio_embed.encoder)
+    _load(out, "speech", encoder=part.audio_embed.encoder)
     _load(out, "listen", projector=network.speech_projector(model, vision=True))  # a start, not shared
     _load(out, "language", decoder=decoder)
     _freeze(decoder, used, part.audio_embed.encoder)
@@ -311,6 +316,7 @@ def main() -> None:
     for name in [options.stage] if options.stage else STAGES:
         run, minutes = STAGES[name]
         run(options.out, options.minutes or minutes)
+        record.write(options.out, list(STAGES))
 
 
 if __name__ == "__main__":

@@ -17,10 +17,13 @@ def spoken(text: str) -> str:
         ),
         QCoreApplication.translate(
             "Nano",
-            "It understands eight kinds of commands, best when typed, and questions about drawn shapes and"
-            " bars.",
+            "It understands eight kinds of commands and questions about drawn shapes, bars, short texts and"
+            " windows.",
         ),
-        QCoreApplication.translate("Nano", "It can't translate, summarize or talk about anything else."),
+        QCoreApplication.translate(
+            "Nano", "It translates a small phrase book to German, Spanish and Chinese."
+        ),
+        QCoreApplication.translate("Nano", "It can't summarize or talk about anything else."),
     )
     said = QCoreApplication.translate("Nano", text)
     return said if said in known else text
