@@ -17,7 +17,7 @@ import math
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -243,7 +243,26 @@ def _moved(question: str, answer: str, maps: NDArray[np.uint8]) -> str:
     return f"{what} {_where(x / maps.shape[2], y / maps.shape[1])}"
 
 
-def ask(rng: random.Random, picture: Rendered) -> tuple[str, str]:
+def shown_text(picture: Rendered) -> str | None:
+    """The words or the number that training and evaluation don't share, if the picture has any."""
+    facts = dict(picture.facts)
+    title = facts.get("what is the title")
+    return title.removeprefix("title ") if title else facts.get("what does it say")
+
+
+class Told(Protocol):
+    """What is known of a picture."""
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Questions with their answers."""
+
+    @property
+    def kind(self) -> Kind:
+        """What kind of picture it is."""
+
+
+def ask(rng: random.Random, picture: Told) -> tuple[str, str]:
     """A question about a picture and its answer, now and then about something that isn't there."""
     if rng.random() >= 0.07:
         return rng.choice(picture.facts)
@@ -521,15 +540,23 @@ def _text(rng: random.Random, split: texts.Split) -> Rendered:
     return pens.finish(facts, "text")
 
 
-def page(rng: random.Random, split: texts.Split = "train") -> Rendered:
-    """Words and numbers of many sizes all over a picture, to learn to read; nothing is asked."""
-    ground = (rng.randrange(256), rng.randrange(256), rng.randrange(256))
+_PLAIN: Final = _Face("LiberationSans-Regular", "fonts-liberation")
+
+
+def page(rng: random.Random, variety: float = 1.0, split: texts.Split = "train") -> Rendered:
+    """Words and numbers all over a picture, to learn to read; nothing is asked.
+
+    `variety` 0…1: from black plain letters of one size on white to all sizes, colours and fonts.
+    """
+    plain = rng.random() > variety
+    ground = (255, 255, 255) if plain else (rng.randrange(256), rng.randrange(256), rng.randrange(256))
     pens = _Pens(Image.new("RGB", (SIDE, SIDE), ground))
     taken: list[Box] = []
     for _ in range(24):
         text = numeral(rng, split) if rng.random() < 0.25 else rng.choice(READ)
-        shown, face = _cased(rng, text), _face(rng, split)
-        font = face.at(int(20 * 4.5 ** rng.random()))
+        shown = text if plain else _cased(rng, text)
+        face = _face(rng, split) if rng.random() < variety else _PLAIN
+        font = face.at(int(42 * 2.1 ** (variety * rng.uniform(-1, 1))))
         wide, half = font.getlength(shown) + 6, font.size * 0.62 + 3
         if wide > SIDE - 10:
             continue
@@ -539,11 +566,12 @@ def page(rng: random.Random, split: texts.Split = "train") -> Rendered:
             continue
         taken.append(box)
         paper = ground
-        if rng.random() < 0.5:
+        if not plain and rng.random() < 0.5:
             paper = _shade(rng, rng.choice(w.COLOURS))
             pens.draw.rounded_rectangle(box, rng.randint(0, 8), fill=paper)
         labels = {"kind": 1 + KINDS.index("number" if text.isdigit() else "word"), "rank": IGNORED}
-        _write(pens, font, (left + 3, y), shown, ink=_ink(rng, paper), labels=labels)
+        ink = (0, 0, 0) if plain else _ink(rng, paper)
+        _write(pens, font, (left + 3, y), shown, ink=ink, labels=labels)
     return pens.finish([], "text")
 
 

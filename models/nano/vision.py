@@ -16,20 +16,22 @@ import torch
 import torch.nn.functional as F  # noqa: N812 # torch's own name for it
 from torch import Tensor, nn
 
-from models.nano import network, pictures, shape, texts
+from models.nano import network, pictures, shape
 
 PARTS_UNTIL: Final = 0.85
 """The part of the stage that looks at some cells only."""
 READING_UNTIL: Final = 0.55
 """The part of the stage with many pages."""
-PAGES: Final = (0.65, 0.25)
+PAGES: Final = (0.7, 0.25)
 """The share of pages until then, and later."""
+VARIED: Final = 0.25
+"""From here on pages show all sizes, colours and fonts; reading begins with few of them."""
 EMPTY: Final = 12
 """Cells with nothing on them that each picture of a batch has at least."""
 BATCH: Final = 16
-KEPT: Final = 1000
+KEPT: Final = 500
 """Pages that are used again, in other colours."""
-_WEIGHTS: Final = {"word": 2.0, "digit": 1.5, "letter": 0.7}
+_WEIGHTS: Final = {"word": 2.0, "digit": 1.5, "letter": 1.5}
 
 
 class Heads(nn.Module):
@@ -111,10 +113,11 @@ def feed(rng: random.Random, now: list[float]) -> Iterator[list[pictures.Rendere
         pages = PAGES[now[0] > READING_UNTIL]
         makes = rng.choices((0, 1, 2), (pages, 0.62 * (1 - pages), 0.38 * (1 - pages)), k=4)
         for kind in makes:
+            variety = min(1.0, now[0] / VARIED)
             if kind == 0 and len(old) >= KEPT and rng.random() < 0.6:
                 made = [_recoloured(rng, page) for page in rng.sample(old, 2 * BATCH)]
             else:
-                made = [_picture(rng, kind) for _ in range(2 * BATCH)]
+                made = [_picture(rng, kind, variety) for _ in range(2 * BATCH)]
             if kind == 0:
                 old = [*old, *made][-KEPT:]
             made.sort(key=lambda picture: int((picture.labels[..., 0] > 0).sum()))
@@ -128,11 +131,10 @@ def _recoloured(rng: random.Random, page: pictures.Rendered) -> pictures.Rendere
     return dataclasses.replace(page, pixels=255 - pixels if rng.random() < 0.5 else pixels)
 
 
-def _picture(rng: random.Random, kind: int, split: texts.Split = "train") -> pictures.Rendered:
+def _picture(rng: random.Random, kind: int, variety: float) -> pictures.Rendered:
     if kind == 0:
-        return pictures.page(rng, split)
-    chosen = rng.choices(pictures.ALL_KINDS, (36, 8, 20, 36))[0]
-    picture = pictures.render(rng, chosen, split=split)
+        return pictures.page(rng, variety)
+    picture = pictures.render(rng, rng.choices(pictures.ALL_KINDS, (36, 8, 20, 36))[0])
     return picture if kind == 1 else pictures.resized(rng, picture)
 
 
