@@ -313,21 +313,30 @@ def _places(patches: Tensor) -> tuple[Tensor, Tensor]:
     down, across = patches[:, :1], patches[:, 1:]
     shown = (at < down)[:, :, None] & (at < across)[:, None]
     place = torch.where(shown, table[down[:, 0]][:, :, None] * 32 + table[across[:, 0]][:, None], 0)
+    return by_cells(place), by_cells(shown)
 
-    def cells(x: Tensor) -> Tensor:
-        return x.view(-1, 16, 2, 16, 2).transpose(2, 3).reshape(-1, 256, 4)
 
-    return cells(place), cells(shown)
+def by_cells(patches: Tensor) -> Tensor:
+    """Values of patches [batch, 32, 32] by cells of 2x2 [batch, 256, 4]."""
+    return patches.view(-1, 16, 2, 16, 2).transpose(2, 3).reshape(-1, 256, 4)
 
 
 def see_cells(
     model: Any, pixels: Tensor, kept: Tensor | None = None, patches: Tensor | None = None
 ) -> Tensor:
-    """Pooled patch features [batch, 16, 16, vision width] of pictures, uint8 [batch, 448, 448, 3].
+    """Pooled features of `see_patches`: [batch, 16, 16, vision width], or [batch, n, vision width]."""
+    seen = see_patches(model, pixels, kept, patches).mean(2)
+    return seen if kept is not None else seen.unflatten(1, (16, 16))
+
+
+def see_patches(
+    model: Any, pixels: Tensor, kept: Tensor | None = None, patches: Tensor | None = None
+) -> Tensor:
+    """Features [batch, 256, 4, vision width] of the patches of cells of pictures, uint8 [batch, 448, 448, 3].
 
     With `kept` int64 [batch, n], only those cells of each picture are looked at, as if there were no others;
-    the result is [batch, n, vision width]. `patches` int64 [batch, 2] is how far the pictures fill the crop;
-    what is beyond is not attended to.
+    the result is [batch, n, 4, vision width]. `patches` int64 [batch, 2] is how far the pictures fill the
+    crop; what is beyond is not attended to.
     """
     part = model.model.embed_tokens_extend.image_embed
     tower = part.img_processor
@@ -360,8 +369,7 @@ def see_cells(
                 y = F.scaled_dot_product_attention(q.float(), k.float(), v.float(), mask)
         x = x + attention.out_proj(y.transpose(1, 2).reshape(x.shape))
         x = x + layer.mlp(layer.layer_norm2(x))
-    out: Tensor = x.view(batch, count, 4, -1).mean(2)
-    return out.view(batch, side, side, -1) if count == side * side else out
+    return x.view(batch, count, 4, -1)
 
 
 def project_picture(model: Any, crop: Tensor, overview: Tensor | None = None) -> Tensor:

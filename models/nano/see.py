@@ -28,8 +28,8 @@ SPOKEN: Final = 0.55
 """The share of spoken questions."""
 KINDS: Final = (36, 14, 22, 28)
 """The shares of scenes, bars, texts and windows."""
-OTHER: Final = 0.35
-"""The share of pictures of other sizes."""
+OTHER: Final = 0.5
+"""The share of scenes and bars of other sizes."""
 FOLLOWED, SECOND = 0.3, 0.2
 """The shares of rows with a second question about their picture, and of steps about a second picture."""
 PARTS_UNTIL: Final = 0.45
@@ -86,7 +86,7 @@ class Gallery:
         for _ in range(count):
             kind = rng.choices(pictures.ALL_KINDS, KINDS)[0]
             made = pictures.render(rng, kind, split=self._split)
-            if rng.random() < OTHER:
+            if kind in {"scene", "bars"} and rng.random() < OTHER:
                 others.append(pictures.resized(rng, made))
             else:
                 square.append(made)
@@ -318,14 +318,15 @@ class Viewer:
         for kind in pictures.ALL_KINDS:
             for number in range(2 * count):
                 pair = [pictures.render(rng, kind, split="eval") for _ in range(2)]
-                if number % 2:
+                other = number % 2 and kind in {"scene", "bars"}
+                if other:
                     pair = [pictures.resized(rng, picture) for picture in pair]
                 right = pair[0]
                 typed = [row(self._writer, [([f"{q[0].upper()}{q[1:]}?"], a)]) for q, a in right.facts]
                 heard = [(a, c) for q, a in right.facts if (c := voices.find(rng, q))]
                 spoken = [row(self._writer, [([rows.Gap(i)], a)]) for i, (a, _) in enumerate(heard)]
                 features = self._hear([c for _, c in heard])
-                suffix = "_other" if number % 2 else ""
+                suffix = "_other" if other else ""
                 for name, one in zip(("", "blind_"), pair, strict=True):
                     cache = self._start(context, self._project(shown(self._model, [one])))
                     for way, made in (("typed", typed), ("spoken", spoken)):

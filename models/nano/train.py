@@ -199,16 +199,14 @@ def stage_vision(out: Path, minutes: float) -> None:
     rng = _rng(out, "vision")
     started = _start(out, "vision", tower=used)
     run = Run(out, "vision", minutes, {"tower": used, "heads": heads})
-    now = [0.0]
 
     def loss(batch: list[pictures.Rendered], progress: float) -> dict[str, Tensor]:
-        now[0] = progress
-        alone = started and run.steps < HEADS_ALONE
+        alone = started and run.steps < vision.HEADS_ALONE
         return vision.loss(model, heads, batch, progress, frozen=alone)
 
     run.train(
-        [([*used.parameters(), *heads.parameters()], 1e-3)],
-        vision.feed(rng, now),
+        [(list(used.parameters()), 4e-4 if started else 1e-3), (list(heads.parameters()), 1.5e-3)],
+        vision.feed(rng),
         loss,
         lambda: vision.scores(model, heads),
     )

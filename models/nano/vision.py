@@ -6,7 +6,6 @@ then at whole pictures. It learns to read from pages full of words, which are fe
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from collections.abc import Iterator
 from typing import Any, Final
@@ -20,18 +19,14 @@ from models.nano import network, pictures, shape
 
 PARTS_UNTIL: Final = 0.85
 """The part of the stage that looks at some cells only."""
-READING_UNTIL: Final = 0.55
-"""The part of the stage with many pages."""
-PAGES: Final = (0.7, 0.25)
-"""The share of pages until then, and later."""
-VARIED: Final = 0.25
-"""From here on pages show all sizes, colours and fonts; reading begins with few of them."""
+HEADS_ALONE: Final = 250
+"""Steps in which new heads learn to read a trained encoder before it goes on."""
+MIXTURE: Final = (24, 24, 29, 23)
+"""Batches of pages, scenes and bars, texts and windows, and scenes and bars in other sizes."""
 EMPTY: Final = 12
 """Cells with nothing on them that each picture of a batch has at least."""
 BATCH: Final = 16
-KEPT: Final = 500
-"""Pages that are used again, in other colours."""
-_WEIGHTS: Final = {"word": 2.0, "digit": 1.5, "letter": 1.5}
+_WEIGHTS: Final = {"letter": 0.3}
 
 
 class Heads(nn.Module):
@@ -40,14 +35,20 @@ class Heads(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.parts = nn.ModuleList(nn.Linear(shape.VISION_WIDTH, n) for n in pictures.CLASSES)
+        self.letter = nn.Linear(shape.VISION_WIDTH, len(pictures.LETTERS) + 1)
 
-    def losses(self, cells: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Losses; cells [..., width], labels [..., 8]. Empty cells weigh a tenth."""
+    def losses(self, patches: Tensor, labels: Tensor, letters: Tensor) -> dict[str, Tensor]:
+        """Losses; patches [..., 4, width], labels of cells [..., 7], letters of patches [..., 4].
+
+        Empty cells weigh a tenth.
+        """
+        cells = patches.mean(-2)
         losses: dict[str, Tensor] = {}
-        for number, name in enumerate(pictures.LABELS):
-            wanted = labels[..., number].flatten()
+        scores = {name: part(cells) for name, part in zip(pictures.LABELS, self.parts, strict=True)}
+        for number, name in enumerate((*pictures.LABELS, "letter")):
+            wanted = (letters if name == "letter" else labels[..., number]).flatten()
             each = F.cross_entropy(
-                self.parts[number](cells).flatten(0, -2),
+                (self.letter(patches) if name == "letter" else scores[name]).flatten(0, -2),
                 wanted,
                 reduction="none",
                 ignore_index=pictures.IGNORED,
@@ -57,21 +58,28 @@ class Heads(nn.Module):
             losses[name] = _WEIGHTS.get(name, 1.0) * (each * weight).sum() / weight.sum().clamp(1)
         return losses
 
-    def right(self, cells: Tensor, labels: Tensor) -> dict[str, tuple[int, int]]:
-        """Right and all labelled cells, by label."""
+    @torch.no_grad()
+    def right(self, patches: Tensor, labels: Tensor, letters: Tensor) -> dict[str, tuple[int, int]]:
+        """Right and all labelled cells (or patches with letters), by label."""
         found = {}
-        for number, name in enumerate(pictures.LABELS):
-            wanted = labels[..., number]
+        for number, name in enumerate((*pictures.LABELS, "letter")):
+            wanted = letters if name == "letter" else labels[..., number]
             known = (wanted > 0) & (wanted != pictures.IGNORED)
-            fine = (self.parts[number](cells).argmax(-1) == wanted) & known
+            scores = self.letter(patches) if name == "letter" else self.parts[number](patches.mean(-2))
+            fine = (scores.argmax(-1) == wanted) & known
             found[name] = (int(fine.sum()), int(known.sum()))
         return found
 
 
 def tensor(rendered: list[pictures.Rendered]) -> tuple[Tensor, Tensor]:
-    """Pixels uint8 [n, 448, 448, 3] and labels int64 [n, 16, 16, 8]."""
+    """Pixels uint8 [n, 448, 448, 3] and labels int64 [n, 16, 16, 7]."""
     pixels = torch.from_numpy(np.stack([r.crop for r in rendered]))
     return pixels, torch.from_numpy(np.stack([r.labels for r in rendered]))
+
+
+def _letters(rendered: list[pictures.Rendered]) -> Tensor:
+    """Letters of patches by cells, int64 [n, 256, 4]."""
+    return network.by_cells(torch.from_numpy(np.stack([r.letters for r in rendered])))
 
 
 def features(model: Any, rendered: list[pictures.Rendered]) -> tuple[Tensor, Tensor]:
@@ -84,7 +92,7 @@ def features(model: Any, rendered: list[pictures.Rendered]) -> tuple[Tensor, Ten
 
 
 def covered(labels: Tensor, around: int = 1) -> Tensor:
-    """Which cells show something, with their neighbours: bool [n, 256] from labels [n, 16, 16, 8]."""
+    """Which cells show something, with their neighbours: bool [n, 256] from labels [n, 16, 16, 7]."""
     something = (labels[..., 0] > 0).float()[:, None]
     return F.max_pool2d(something, 2 * around + 1, 1, around).flatten(1) > 0
 
@@ -103,39 +111,23 @@ def _known(labels: Tensor, rendered: list[pictures.Rendered], crops: bool) -> Te
     return labels
 
 
-def feed(rng: random.Random, now: list[float]) -> Iterator[list[pictures.Rendered]]:
-    """Batches of new pictures without end, those with about as much on them together.
-
-    `now` holds the stage's progress. A batch is of pages, of square pictures or of others.
-    """
-    old: list[pictures.Rendered] = []
+def feed(rng: random.Random) -> Iterator[list[pictures.Rendered]]:
+    """Batches of new pictures without end, those with about as much on them together."""
     while True:
-        pages = PAGES[now[0] > READING_UNTIL]
-        makes = rng.choices((0, 1, 2), (pages, 0.62 * (1 - pages), 0.38 * (1 - pages)), k=4)
-        for kind in makes:
-            variety = min(1.0, now[0] / VARIED)
-            if kind == 0 and len(old) >= KEPT and rng.random() < 0.6:
-                made = [_recoloured(rng, page) for page in rng.sample(old, 2 * BATCH)]
-            else:
-                made = [_picture(rng, kind, variety) for _ in range(2 * BATCH)]
-            if kind == 0:
-                old = [*old, *made][-KEPT:]
+        for form in rng.choices(range(4), MIXTURE, k=4):
+            made = [_picture(rng, form) for _ in range(2 * BATCH)]
             made.sort(key=lambda picture: int((picture.labels[..., 0] > 0).sum()))
             yield made[:BATCH]
             yield made[BATCH:]
 
 
-def _recoloured(rng: random.Random, page: pictures.Rendered) -> pictures.Rendered:
-    """The same page in other colours, which say nothing there; making a new one takes longer."""
-    pixels = page.pixels[:, :, rng.sample(range(3), 3)]
-    return dataclasses.replace(page, pixels=255 - pixels if rng.random() < 0.5 else pixels)
-
-
-def _picture(rng: random.Random, kind: int, variety: float) -> pictures.Rendered:
-    if kind == 0:
-        return pictures.page(rng, variety)
-    picture = pictures.render(rng, rng.choices(pictures.ALL_KINDS, (36, 8, 20, 36))[0])
-    return picture if kind == 1 else pictures.resized(rng, picture)
+def _picture(rng: random.Random, form: int) -> pictures.Rendered:
+    if form == 0:
+        return pictures.page(rng)
+    if form == 2:
+        return pictures.render(rng, "text" if rng.random() < 0.4 else "window")
+    picture = pictures.render(rng, "scene" if rng.random() < 0.82 else "bars")
+    return picture if form == 1 else pictures.resized(rng, picture)
 
 
 def loss(
@@ -143,6 +135,7 @@ def loss(
 ) -> dict[str, Tensor]:
     """Losses on pictures: all of a third of them, or the cells with something on them of each."""
     whole = progress > PARTS_UNTIL
+    page = not batch[0].facts
     if whole:
         batch = batch[::3]
     crops = any(r.padded for r in batch) and float(torch.rand(())) < 0.5
@@ -151,15 +144,18 @@ def loss(
     patches = torch.tensor([r.patches for r in batch]) if crops else None
     kept = None
     if not whole:
-        page = not batch[0].facts
         shown = covered(labels * (labels != pictures.IGNORED), around=0 if page else 1)
         count = min(shown.shape[1], int(shown.sum(1).max()) + (4 if page else EMPTY))
         useful = (labels[..., 0] != pictures.IGNORED).flatten(1)
         kept = (shown + torch.rand(shown.shape) - 2.0 * ~useful).topk(count, 1).indices
-        labels = labels.flatten(1, 2)[torch.arange(len(batch))[:, None], kept]
-    with torch.set_grad_enabled(not frozen):
-        cells = network.see_cells(model, pixels, kept, patches)
-    return heads.losses(cells, labels)
+    labels, letters = labels.flatten(1, 2), _letters(batch)
+    if kept is not None:
+        rows = torch.arange(len(batch))[:, None]
+        labels, letters = labels[rows, kept], letters[rows, kept]
+    with torch.set_grad_enabled(not frozen and torch.is_grad_enabled()):
+        seen = network.see_patches(model, pixels, kept, patches)
+    losses = heads.losses(seen, labels, letters)
+    return {f"page_{name}" if page else name: value for name, value in losses.items()}
 
 
 @torch.no_grad()
@@ -169,14 +165,15 @@ def scores(model: Any, heads: Heads, seed: int = 3) -> dict[str, float]:
     found: dict[str, float] = {}
     for kind in pictures.ALL_KINDS:
         sums: dict[str, list[int]] = {}
-        for other in (False, False, True, True):
+        for other in (False, False, True, True) if kind in {"scene", "bars"} else (False, False):
             made = [pictures.render(rng, kind, split="eval") for _ in range(8)]
             if other:
                 made = [pictures.resized(rng, picture) for picture in made]
             pixels, labels = tensor(made)
             patches = torch.tensor([r.patches for r in made]) if other else None
-            cells = network.see_cells(model, pixels, patches=patches)
-            for name, (right, all_) in heads.right(cells, _known(labels, made, crops=True)).items():
+            seen = network.see_patches(model, pixels, patches=patches)
+            known = _known(labels, made, crops=True).flatten(1, 2)
+            for name, (right, all_) in heads.right(seen, known, _letters(made)).items():
                 for key in (name, f"{name}_other") if other else (name,):
                     pair = sums.setdefault(key, [0, 0])
                     pair[0] += right
