@@ -21,7 +21,7 @@ PARTS_UNTIL: Final = 0.85
 """The part of the stage that looks at some cells only."""
 HEADS_ALONE: Final = 250
 """Steps in which new heads learn to read a trained encoder before it goes on."""
-MIXTURE: Final = (24, 24, 29, 23)
+MIXTURE: Final = (0.0, 0.48, 0.10, 0.42)
 """Batches of pages, scenes and bars, texts and windows, and scenes and bars in other sizes."""
 EMPTY: Final = 12
 """Cells with nothing on them that each picture of a batch has at least."""
