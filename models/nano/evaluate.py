@@ -40,8 +40,7 @@ def report(ask: Ask, size: int = 100, seed: int = SEED) -> Iterator[Figure]:
     yield from translations(counted, espeak, rng("translations"), size // 2)
     yield from looking.questions(counted, espeak, rng("pictures"), size)
     yield from looking.one_shape(counted, espeak, rng("one shape"), size // 2)
-    yield looking.other_sizes(counted, rng("sizes"), size // 2)
-    yield looking.short_texts(counted, rng("short texts"), size // 4)
+    yield from looking.other_sizes(counted, rng("sizes"), size // 2)
     yield from looking.several_turns(counted, rng("turns"), size // 2)
     whole = counted.replies - counted.looped
     yield Figure("replies that end without going round in circles", whole, counted.replies, 1.0)

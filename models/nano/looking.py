@@ -6,21 +6,40 @@ import random
 from collections.abc import Iterator
 from typing import Final
 
-from models.nano import pictures, speech
+from models.nano import pictures, speech, texts
 from models.nano.asking import Ask, Asked, Sound
 from models.nano.figure import Figure, wilson
 
 TYPED, SPOKEN = 0.90, 0.85
 """The bars of typed and spoken questions."""
-_KINDS: Final[tuple[pictures.Kind, ...]] = ("scene", "bars")
+_ORDER: Final[tuple[pictures.Kind, ...]] = (
+    "scene",
+    "window",
+    "text",
+    "bars",
+    "scene",
+    "window",
+    "text",
+    "scene",
+)
+_NAMES: Final[dict[pictures.Kind, str]] = {
+    "scene": "scene",
+    "bars": "bars",
+    "text": "a text or number",
+    "window": "a window",
+}
 
 
 def _written(question: str) -> str:
     return f"{question[0].upper()}{question[1:]}?"
 
 
-def _kind(number: int) -> pictures.Kind:
-    return _KINDS[number % 4 == 3]
+def _picture(rng: random.Random, kind: pictures.Kind, most: int = 5) -> pictures.Rendered:
+    """A picture in fonts that training never saw; AssertionError if its text was among training's."""
+    made = pictures.render(rng, kind, most, "eval")
+    shown = pictures.shown_text(made)
+    assert shown is None or texts.split_of(shown) == "eval", f"a training text: {shown}"
+    return made
 
 
 def questions(ask: Ask, espeak: speech.Espeak, rng: random.Random, size: int) -> Iterator[Figure]:
@@ -29,12 +48,13 @@ def questions(ask: Ask, espeak: speech.Espeak, rng: random.Random, size: int) ->
     Asked about the wrong picture, an answer may be right by chance no more often than both pictures have the
     same answer (the upper end of that share's interval).
     """
-    found = {(way, kind, seen): 0 for way in ("typed", "spoken") for kind in _KINDS for seen in (True, False)}
+    kinds = pictures.ALL_KINDS
+    found = {(way, kind, seen): 0 for way in ("typed", "spoken") for kind in kinds for seen in (True, False)}
     counts = dict.fromkeys(found, 0)
     same = 0
     for number in range(size):
-        kind = _kind(number)
-        picture, wrong = pictures.render(rng, kind), pictures.render(rng, kind)
+        kind = _ORDER[number % len(_ORDER)]
+        picture, wrong = _picture(rng, kind), _picture(rng, kind)
         question, answer = rng.choice(picture.facts)
         same += dict(wrong.facts).get(question) == answer
         sound = Sound(speech.utter(espeak, question, rng, "eval"), espeak.rate)
@@ -48,19 +68,19 @@ def questions(ask: Ask, espeak: speech.Espeak, rng: random.Random, size: int) ->
     for way, bar in (("typed", TYPED), ("spoken", SPOKEN)):
         totals = {}
         for seen in (True, False):
-            keys = [(way, kind, seen) for kind in _KINDS]
+            keys = [(way, kind, seen) for kind in kinds]
             totals[seen] = (sum(found[k] for k in keys), sum(counts[k] for k in keys))
         yield Figure(f"{way} questions about pictures", *totals[True], bar)
         yield Figure(f"{way} questions, blind control (a wrong picture)", *totals[False], chance, "blind")
-        for kind_ in _KINDS:
-            yield Figure(f"{way} questions, {kind_}", found[way, kind_, True], counts[way, kind_, True])
+        for kind_, name in _NAMES.items():
+            yield Figure(f"{way} questions, {name}", found[way, kind_, True], counts[way, kind_, True])
 
 
 def one_shape(ask: Ask, espeak: speech.Espeak, rng: random.Random, size: int) -> Iterator[Figure]:
     """Spoken questions about the colour of the only shape in a new picture, and the blind control."""
     right = blind = same = 0
     for _ in range(size):
-        picture, wrong = (pictures.render(rng, "scene", 1) for _ in range(2))
+        picture, wrong = (_picture(rng, "scene", 1) for _ in range(2))
         question, answer = picture.facts[0]
         same += dict(wrong.facts).get(question) == answer
         sound = Sound(speech.utter(espeak, question, rng, "eval"), espeak.rate)
@@ -71,33 +91,29 @@ def one_shape(ask: Ask, espeak: speech.Espeak, rng: random.Random, size: int) ->
     yield Figure(f"{name}, blind control", blind, size, wilson(same, size)[1], "blind")
 
 
-def other_sizes(ask: Ask, rng: random.Random, size: int) -> Figure:
-    """Typed questions (not about places) on pictures from 300 to 1300 pixels a side, seldom square."""
-    right = 0
+def other_sizes(ask: Ask, rng: random.Random, size: int) -> Iterator[Figure]:
+    """Typed questions on scenes and bars from 300 to 1300 pixels a side, seldom square."""
+    kinds: tuple[pictures.Kind, ...] = ("scene", "scene", "scene", "bars")
+    found = {kind: [0, 0] for kind in kinds}
     for number in range(size):
-        picture = pictures.render(rng, _kind(number))
-        question, answer = rng.choice([fact for fact in picture.facts if not fact[0].startswith("where")])
-        png = pictures.resized(rng, picture)
-        right += ask(Asked((png, _written(question)))).strip() == answer
-    return Figure("typed questions, pictures of other sizes", right, size, TYPED)
-
-
-def short_texts(ask: Ask, rng: random.Random, size: int) -> Figure:
-    """Typed questions about a word or a number in a picture."""
-    right = 0
-    for _ in range(size):
-        picture = pictures.render(rng, "text")
+        kind = kinds[number % 4]
+        picture = pictures.resized(rng, _picture(rng, kind))
         question, answer = rng.choice(picture.facts)
-        right += ask(Asked((picture.png(), _written(question)))).strip() == answer
-    return Figure("typed questions, a word or a number in the picture", right, size, TYPED)
+        found[kind][0] += ask(Asked((picture.png(), _written(question)))).strip() == answer
+        found[kind][1] += 1
+    name = "typed questions, pictures of other sizes"
+    yield Figure(name, sum(right for right, _ in found.values()), size, TYPED)
+    for kind, (right, count) in found.items():
+        yield Figure(f"{name}, {_NAMES[kind]}", right, count)
 
 
 def several_turns(ask: Ask, rng: random.Random, size: int) -> Iterator[Figure]:
     """A second question about a picture, then one about a second picture, in one conversation."""
     follow = second = 0
     for number in range(size):
-        picture, later = pictures.render(rng, _kind(number)), pictures.render(rng, _kind(number))
-        (first, _), (question, answer) = rng.sample(picture.facts, 2)
+        kind = _ORDER[number % len(_ORDER)]
+        picture, later = _picture(rng, kind), _picture(rng, rng.choice(_ORDER))
+        (first, _), (question, answer) = rng.sample(picture.facts * (2 if len(picture.facts) < 2 else 1), 2)
         ask(Asked((picture.png(), _written(first))))
         follow += ask(Asked((_written(question),), goes_on=True)).strip() == answer
         question, answer = rng.choice(later.facts)

@@ -19,6 +19,7 @@ import torch.nn.functional as F  # noqa: N812 # torch's own name for it
 from torch import Tensor, nn
 from transformers import Phi4MultimodalConfig, Phi4MultimodalForCausalLM
 
+from models.export.vision import position_buckets
 from models.nano import shape
 
 MASKED: Final = -1e9
@@ -302,27 +303,58 @@ def project_speech(model: Any, encoded: Tensor, vision: bool) -> Tensor:
     return out
 
 
-def see_cells(model: Any, pixels: Tensor, kept: Tensor | None = None) -> Tensor:
-    """Pooled patch features [batch, 16, 16, vision width] of pictures, uint8 [batch, 448, 448, 3].
+def _places(patches: Tensor) -> tuple[Tensor, Tensor]:
+    """For pictures that fill [batch, 2] patches down and across: position numbers, and which patches show it.
+
+    Both [batch, 256, 4]: 16x16 cells of 2x2 patches. What a crop shows is spread over all positions.
+    """
+    table = torch.from_numpy(position_buckets(32))
+    at = torch.arange(32)
+    down, across = patches[:, :1], patches[:, 1:]
+    shown = (at < down)[:, :, None] & (at < across)[:, None]
+    place = torch.where(shown, table[down[:, 0]][:, :, None] * 32 + table[across[:, 0]][:, None], 0)
+    return by_cells(place), by_cells(shown)
+
+
+def by_cells(patches: Tensor) -> Tensor:
+    """Values of patches [batch, 32, 32] by cells of 2x2 [batch, 256, 4]."""
+    return patches.view(-1, 16, 2, 16, 2).transpose(2, 3).reshape(-1, 256, 4)
+
+
+def see_cells(
+    model: Any, pixels: Tensor, kept: Tensor | None = None, patches: Tensor | None = None
+) -> Tensor:
+    """Pooled features of `see_patches`: [batch, 16, 16, vision width], or [batch, n, vision width]."""
+    seen = see_patches(model, pixels, kept, patches).mean(2)
+    return seen if kept is not None else seen.unflatten(1, (16, 16))
+
+
+def see_patches(
+    model: Any, pixels: Tensor, kept: Tensor | None = None, patches: Tensor | None = None
+) -> Tensor:
+    """Features [batch, 256, 4, vision width] of the patches of cells of pictures, uint8 [batch, 448, 448, 3].
 
     With `kept` int64 [batch, n], only those cells of each picture are looked at, as if there were no others;
-    the result is [batch, n, vision width].
+    the result is [batch, n, 4, vision width]. `patches` int64 [batch, 2] is how far the pictures fill the
+    crop; what is beyond is not attended to.
     """
     part = model.model.embed_tokens_extend.image_embed
     tower = part.img_processor
     batch, side = len(pixels), 16
     # a cell is 2x2 patches of 14x14 pixels
     cells = pixels.view(batch, side, 2, 14, side, 2, 14, 3).permute(0, 1, 4, 2, 5, 7, 3, 6)
-    patches = cells.reshape(batch, side * side, 4, 588)
-    places = tower.embeddings.position_embedding.weight.view(side, 2, side, 2, -1)
-    places = places.permute(0, 2, 1, 3, 4).reshape(side * side, 4, -1)
+    looked = cells.reshape(batch, side * side, 4, 588)
+    full = torch.tensor([[32, 32]])
+    place, shown = _places(full.expand(batch, 2) if patches is None else patches)
     if kept is None:
         kept = torch.arange(side * side).expand(batch, -1)
-    count = kept.shape[1]
-    chosen = patches[torch.arange(batch)[:, None], kept].float() / 127.5 - 1  # as the processor scales them
+    count, rows = kept.shape[1], torch.arange(batch)[:, None]
+    chosen = looked[rows, kept].float() / 127.5 - 1  # as the processor scales them
     convolution = tower.embeddings.patch_embedding
-    x = F.linear(chosen, convolution.weight.flatten(1), convolution.bias) + places[kept]
+    places = tower.embeddings.position_embedding.weight[place[rows, kept]]
+    x = F.linear(chosen, convolution.weight.flatten(1), convolution.bias) + places
     x = x.view(batch, count * 4, -1)
+    mask = None if patches is None else shown[rows, kept].view(batch, 1, 1, -1)
     for layer in tower.encoder.layers[: shape.VISION_LAYERS]:
         attention = layer.self_attn
         y = layer.layer_norm1(x)
@@ -330,20 +362,30 @@ def see_cells(model: Any, pixels: Tensor, kept: Tensor | None = None) -> Tensor:
             m(y).view(*y.shape[:2], shape.VISION_HEADS, -1).transpose(1, 2)
             for m in (attention.q_proj, attention.k_proj, attention.v_proj)
         )
-        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
-        x = x + attention.out_proj(y)
+        if mask is None:
+            y = F.scaled_dot_product_attention(q, k, v)
+        else:
+            with torch.autocast("cpu", enabled=False):  # with a mask, bfloat16 is slower here
+                y = F.scaled_dot_product_attention(q.float(), k.float(), v.float(), mask)
+        x = x + attention.out_proj(y.transpose(1, 2).reshape(x.shape))
         x = x + layer.mlp(layer.layer_norm2(x))
-    out: Tensor = x.view(batch, count, 4, -1).mean(2)
-    return out.view(batch, side, side, -1) if count == side * side else out
+    return x.view(batch, count, 4, -1)
 
 
-def project_picture(model: Any, cells: Tensor) -> Tensor:
-    """545 embeddings [batch, 545, width] of square pictures: the crop, the separator, the whole picture."""
+def project_picture(model: Any, crop: Tensor, overview: Tensor | None = None) -> Tensor:
+    """Embeddings [batch, n, width] of pictures: the crop's rows, the separator, the whole picture's rows.
+
+    `crop` [batch, rows, columns, vision width] holds the cells that show the picture, `overview` all 16x16;
+    they are the same for square pictures, with n = 545.
+    """
     part = model.model.embed_tokens_extend.image_embed
-    rows = torch.cat((cells, part.sub_img_feature_extensor.expand(cells.shape[0], 16, 1, -1)), 2).flatten(
-        1, 2
-    )
-    order = torch.cat((rows, part.global_img_feature_extensor.expand(cells.shape[0], 1, -1), rows), 1)
+
+    def lines(cells: Tensor) -> Tensor:
+        ends = part.sub_img_feature_extensor.expand(*cells.shape[:2], 1, -1)
+        return torch.cat((cells, ends), 2).flatten(1, 2)
+
+    middle = part.global_img_feature_extensor.expand(len(crop), 1, -1)
+    order = torch.cat((lines(crop), middle, lines(crop if overview is None else overview)), 1)
     out: Tensor = part.img_projection_down(F.gelu(part.img_projection_up(order)))
     return out
 

@@ -17,7 +17,7 @@ import math
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ SIDE: Final = 448
 CELLS: Final = 16
 """Features a side after pooling: one cell is 28 pixels."""
 PATCH: Final = 14
+CELL: Final = SIDE // CELLS
 RGB: Final = {
     "red": (214, 40, 40),
     "green": (40, 160, 60),
@@ -40,13 +41,12 @@ RGB: Final = {
     "black": (20, 20, 20),
     "white": (250, 250, 250),
 }
-BUTTONS: Final = w.words("ok cancel save close open start stop send play next help quit")
+BUTTONS: Final = w.words("ok cancel save open start next help play")
 READ: Final = (
     *BUTTONS,
     *w.words(
-        "garden music door book letter paper clock camera radio table kitchen street bridge river island "
-        "market school church house morning winter summer coffee bread apple lemon chocolate dog horse "
-        "rabbit tiger fish monday friday weather happy small london paris"
+        "garden music coffee dog fish market chocolate happy small london winter kitchen bridge tiger "
+        "weather house"
     ),
 )
 """The words that pictures show."""
@@ -56,7 +56,9 @@ KINDS: Final = (*w.SHAPES, "bar", "word", "number", "title", "button")
 WRITTEN: Final = len(w.SHAPES) + 2
 """The first of the labels of kinds that have letters."""
 LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
-LABELS: Final = ("kind", "colour", "word", "digit", "rank", "count", "place", "letter")
+IGNORED: Final = 255
+"""A label that is not known."""
+LABELS: Final = ("kind", "colour", "word", "digit", "rank", "count", "place")
 
 CELL_WORDS: Final = (
     ("", *KINDS),
@@ -70,12 +72,12 @@ CELL_WORDS: Final = (
         for down in ("top", "", "bottom")
         for across in ("left", "", "right")
     ),
-    ("",) * (len(LETTERS) + 1),
 )
 """The words for each value of each of the `LABELS` of a cell."""
 CLASSES: Final = tuple(len(values) for values in CELL_WORDS)
 """How many values each of the labels has."""
 PLACE: Final = LABELS.index("place")
+_MAPS: Final = (*LABELS[:PLACE], "letter")
 
 QUESTIONS: Final = (
     *(f"what colour is the {s}" for s in w.SHAPES),
@@ -103,14 +105,12 @@ WORDS: Final = tuple(
 
 FONTS: Final[dict[texts.Split, dict[str, str]]] = {
     "train": {
-        "fonts-liberation": "LiberationSans-Regular LiberationSans-Bold LiberationSans-Italic "
-        "LiberationSerif-Regular LiberationSerif-Bold LiberationMono-Regular LiberationMono-Bold "
-        "LiberationSansNarrow-Regular LiberationSansNarrow-Bold",
-        "fonts-freefont-ttf": "FreeSans FreeSansBold FreeSerif FreeSerifBold FreeMonoBold",
-        "fonts-roboto-unhinted": "Roboto-Regular Roboto-Medium Roboto-Bold RobotoCondensed-Regular",
+        "fonts-liberation": "LiberationSans-Regular LiberationSans-Bold",
+        "fonts-freefont-ttf": "FreeSans FreeSansBold",
+        "fonts-roboto-unhinted": "Roboto-Regular Roboto-Medium Roboto-Bold",
         "fonts-open-sans": "OpenSans-Regular OpenSans-Semibold OpenSans-Bold",
-        "fonts-lato": "Lato-Regular Lato-Medium Lato-Bold Lato-Italic Lato-Black",
-        "fonts-noto-core": "NotoSans-Regular NotoSans-Bold NotoSans-Italic NotoSerif-Regular NotoSerif-Bold",
+        "fonts-lato": "Lato-Regular Lato-Medium Lato-Bold",
+        "fonts-noto-core": "NotoSans-Regular NotoSans-Bold",
         "fonts-cantarell": "Cantarell-Regular Cantarell-Bold",
         "fonts-inter": "Inter-Regular Inter-Medium Inter-Bold InterDisplay-Regular InterDisplay-SemiBold",
     },
@@ -128,10 +128,10 @@ Box = tuple[float, float, float, float]
 class Rendered:
     """A picture of any size: RGB uint8 [high, wide, 3], and its questions with their answers.
 
-    `maps` uint8 [7, high, wide]: what `LABELS` say of each pixel, without the place; 0 is nothing, or 1 +
+    `maps` uint8 [7, high, wide]: what `LABELS` but the last say of each pixel; 0 is nothing, or 1 +
     the number of a value: kind (`KINDS`), colour, word (of `READ`, or the tens of a number), last digit, rank
-    (1 other, 2 tallest, 3 shortest bar; 4 first, 5 second word), number of shapes or bars, letter
-    (`LETTERS`). In the first label 0 means that nothing is here.
+    (1 other, 2 tallest, 3 shortest bar; 4 first, 5 second word), number of shapes or bars. The last map are
+    letters (`LETTERS`), only to learn to read.
     """
 
     pixels: NDArray[np.uint8]
@@ -179,18 +179,26 @@ class Rendered:
 
     @functools.cached_property
     def labels(self) -> NDArray[np.int64]:
-        """The labels at the centres of the crop's cells, int64 [16, 16, 8], in the order of `LABELS`."""
+        """The labels at the centres of the crop's cells, int64 [16, 16, 7], in the order of `LABELS`."""
+        thirds = [np.minimum(np.arange(CELLS) * 3 // count, 2) for count in self.cells]
+        place = thirds[0][:, None] * 3 + thirds[1][None]
+        return np.stack([*self._at_centres(self.maps[:-1], CELLS), place], -1)
+
+    @functools.cached_property
+    def letters(self) -> NDArray[np.int64]:
+        """The letters at the centres of the crop's patches, int64 [32, 32]; 0 where there is none."""
+        return self._at_centres(self.maps[-1:], SIDE // PATCH)[0]
+
+    def _at_centres(self, maps: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
+        """What maps say at the centres of a grid of `count` x `count` over the crop."""
         high, wide = self.size
-        centres = (np.arange(CELLS) + 0.5) * SIDE / CELLS
+        centres = (np.arange(count) + 0.5) * SIDE / count
         down, across = (
             np.minimum(centres * old / new, old - 1).astype(int)
             for old, new in zip(self.pixels.shape, (high, wide), strict=False)
         )
-        found = self.maps[:, down[:, None], across[None]].astype(np.int64)
-        found *= (centres < high)[:, None] & (centres < wide)
-        thirds = [np.minimum(np.arange(CELLS) * 3 // count, 2) for count in self.cells]
-        place = thirds[0][:, None] * 3 + thirds[1][None]
-        return np.stack([*found[:PLACE], place, *found[PLACE:]], -1)
+        found = maps[:, down[:, None], across[None]].astype(np.int64)
+        return found * ((centres < high)[:, None] & (centres < wide))
 
 
 _SMOOTH: Final = Image.Resampling.BILINEAR  # as the processor
@@ -212,13 +220,9 @@ def render(
 
 
 def resized(rng: random.Random, picture: Rendered) -> Rendered:
-    """The picture in another size: scaled, with more of its ground beside or below it.
-
-    Letters become smaller by a quarter at most.
-    """
+    """The picture in another size: scaled, with more of its ground beside or below it."""
     side = rng.randint(300, 900)
-    room = 400 if picture.kind in {"scene", "bars"} else side // 3
-    wide, high = (side + (rng.randint(0, room) if longer else 0) for longer in rng.choice(((1, 0), (0, 1))))
+    wide, high = (side + (rng.randint(0, 400) if longer else 0) for longer in rng.choice(((1, 0), (0, 1))))
     ground = tuple(int(value) for value in picture.pixels[0, 0])
     whole = Image.new("RGB", (wide, high), ground)
     scaled = Image.fromarray(picture.pixels).resize((side, side), Image.Resampling.BICUBIC)
@@ -241,7 +245,26 @@ def _moved(question: str, answer: str, maps: NDArray[np.uint8]) -> str:
     return f"{what} {_where(x / maps.shape[2], y / maps.shape[1])}"
 
 
-def ask(rng: random.Random, picture: Rendered) -> tuple[str, str]:
+def shown_text(picture: Rendered) -> str | None:
+    """The words or the number that training and evaluation don't share, if the picture has any."""
+    facts = dict(picture.facts)
+    title = facts.get("what is the title")
+    return title.removeprefix("title ") if title else facts.get("what does it say")
+
+
+class Told(Protocol):
+    """What is known of a picture."""
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Questions with their answers."""
+
+    @property
+    def kind(self) -> Kind:
+        """What kind of picture it is."""
+
+
+def ask(rng: random.Random, picture: Told) -> tuple[str, str]:
     """A question about a picture and its answer, now and then about something that isn't there."""
     if rng.random() >= 0.07:
         return rng.choice(picture.facts)
@@ -276,16 +299,15 @@ class _Pens:
 
     def __init__(self, image: Image.Image) -> None:
         self.image = image
-        self.maps = [Image.new("L", image.size) for _ in LABELS[1:]]
+        self.maps = [Image.new("L", image.size) for _ in _MAPS]
         self.draw = ImageDraw.Draw(image)
         self._pens = [ImageDraw.Draw(i) for i in self.maps]
 
     def each(self, colour: Fill, labels: dict[str, int]) -> list[tuple[ImageDraw.ImageDraw, Fill]]:
         """All pens with what they draw: a colour, and these labels."""
-        names = [name for name in LABELS if name != "place"]
         return [
             (self.draw, colour),
-            *((pen, labels.get(name, 0)) for pen, name in zip(self._pens, names, strict=True)),
+            *((pen, labels.get(name, 0)) for pen, name in zip(self._pens, _MAPS, strict=True)),
         ]
 
     def mark(self, box: Box, labels: dict[str, int]) -> None:
@@ -440,8 +462,8 @@ def numeral(rng: random.Random, split: texts.Split) -> str:
     return text
 
 
-def _cased(rng: random.Random, word: str) -> str:
-    return "OK" if word == "ok" and rng.random() < 0.5 else word.capitalize() if rng.random() < 0.6 else word
+def _cased(word: str) -> str:
+    return "OK" if word == "ok" else word.capitalize()
 
 
 def _say(text: str) -> dict[str, int]:
@@ -452,18 +474,25 @@ def _say(text: str) -> dict[str, int]:
     return {"word": len(READ) + tens if tens else 0, "digit": 1 + ones}
 
 
+def _row(y: float) -> float:
+    """The middle of the row of cells at a height."""
+    return CELL * (y // CELL + 0.5)
+
+
+def _wide(font: Any, text: str) -> float:
+    """How far a word reaches with the space behind it, in whole patches."""
+    return PATCH * math.ceil((font.getlength(text) + font.size * 0.22) / PATCH)
+
+
 def _write(
     pens: _Pens, font: Any, at: tuple[float, float], text: str, *, ink: Fill, labels: dict[str, int]
 ) -> None:
-    """One word with its labels; `at` is where its line begins, in the middle of its height.
-
-    It is labelled as far as half a letter around it, so that small words have a cell.
-    """
+    """One word with its labels; `at` is where its line begins, in the middle of its height."""
     x, y = at
-    wide, half = font.getlength(text), max(font.size * 0.62, 18)
+    wide, half = font.getlength(text), CELL / 2 - 1
     pens.draw.text((x, y), text, font=font, fill=ink, anchor="lm")
-    spare = max(0.0, 36 - wide) / 2
-    pens.mark((x - spare, y - half, x + wide + spare, y + half), labels | _say(text.lower()))
+    spare = max(0.0, CELL + 2 - wide)  # a short word has a cell too
+    pens.mark((x, y - half, x + wide + spare, y + half), labels | _say(text.lower()))
     for number, character in enumerate(text):
         left, right = (x + font.getlength(text[:n]) for n in (number, number + 1))
         pens.letter((left, y - half, right, y + half), character)
@@ -482,41 +511,58 @@ def _ink(rng: random.Random, ground: tuple[int, int, int]) -> tuple[int, int, in
     return (10, 10, 10) if _luma(ground) > 127 else (245, 245, 245)
 
 
+def _size(rng: random.Random) -> int:
+    """Of letters, in pixels: capitals fill a row of cells."""
+    return rng.randint(28, 34)
+
+
 def _text(rng: random.Random, split: texts.Split) -> Rendered:
     image, _ = _canvas(rng)
-    pens, face = _Pens(image), _face(rng, split)
+    pens, font = _Pens(image), _face(rng, split).at(_size(rng))
     shown = [numeral(rng, split)] if rng.random() < 0.4 else list(pair(rng, split))
     lines = [[text] for text in shown] if rng.random() < 0.5 else [shown]
-    size = rng.randint(44, 110)
-    cased = {text: _cased(rng, text) for text in shown}
-
-    def width(line: list[str]) -> float:
-        return float(face.at(size).getlength(" ".join(cased[t] for t in line)))
-
-    while max(map(width, lines)) > SIDE - 24:
-        size -= 2
-    x, y = pens.image.getpixel((0, 0)), 0.0
-    ground = (int(x[0]), int(x[1]), int(x[2])) if isinstance(x, tuple) else (0, 0, 0)
-    pitch = size * rng.uniform(1.3, 1.7)
-    high, wide = pitch * len(lines), max(map(width, lines))
-    left, top = rng.uniform(12, SIDE - 12 - wide), rng.uniform(4, SIDE - 4 - high)
+    wide = max(sum(_wide(font, _cased(t)) for t in line) for line in lines)
+    pixel = pens.image.getpixel((0, 0))
+    ground = (int(pixel[0]), int(pixel[1]), int(pixel[2])) if isinstance(pixel, tuple) else (0, 0, 0)
+    left, top = rng.uniform(4, SIDE - 4 - wide), rng.uniform(0, SIDE - 2 * CELL * len(lines))
     if rng.random() < 0.3:  # a sign
         ground = _shade(rng, rng.choice(w.COLOURS))
-        box = (max(0, left - 16), max(0, top - 6), min(SIDE - 1, left + wide + 16), min(SIDE - 1, top + high))
+        box = (left - 20, top - 8, left + wide + 12, top + 2 * CELL * len(lines) - 8)
         pens.draw.rounded_rectangle(box, rng.randint(0, 20), fill=ground)
     ink = _ink(rng, ground)
     kind = 1 + KINDS.index("number" if len(shown) == 1 else "word")
     for number, line in enumerate(lines):
-        x, y = left + rng.uniform(0, wide - width(line)), top + (number + 0.5) * pitch
+        x, y = PATCH * (left // PATCH), _row(top + 2 * CELL * number + CELL / 2)
         for text in line:
             rank = 4 + shown.index(text) if len(shown) == 2 else 0
-            _write(pens, face.at(size), (x, y), cased[text], ink=ink, labels={"kind": kind, "rank": rank})
-            x += face.at(size).getlength(f"{cased[text]} ")
+            _write(pens, font, (x, y), _cased(text), ink=ink, labels={"kind": kind, "rank": rank})
+            x += _wide(font, _cased(text))
     said = " ".join(shown)
     facts = [("what does it say", said)]
     if len(shown) == 1:
         facts.append(("what number is there", said))
     return pens.finish(facts, "text")
+
+
+def page(rng: random.Random, split: texts.Split = "train") -> Rendered:
+    """Words and numbers all over a picture, to learn to read; nothing is asked."""
+    ground = (rng.randrange(256), rng.randrange(256), rng.randrange(256))
+    pens = _Pens(Image.new("RGB", (SIDE, SIDE), ground))
+    for row in rng.sample(range(CELLS), 6):
+        x = PATCH * rng.randrange(0, 20)
+        while True:
+            text = numeral(rng, split) if rng.random() < 0.3 else rng.choice(READ)
+            shown, font = _cased(text), _face(rng, split).at(_size(rng))
+            if x + _wide(font, shown) > SIDE:
+                break
+            paper, y = ground, CELL * (row + 0.5)
+            if rng.random() < 0.5:
+                paper = _shade(rng, rng.choice(w.COLOURS))
+                pens.draw.rectangle((x - 4, y - 15, x + _wide(font, shown) - 4, y + 15), fill=paper)
+            labels = {"kind": 1 + KINDS.index("number" if text.isdigit() else "word"), "rank": IGNORED}
+            _write(pens, font, (x, y), shown, ink=_ink(rng, paper), labels=labels)
+            x += _wide(font, shown) + PATCH * rng.randrange(0, 12)
+    return pens.finish([], "text")
 
 
 _THEMES: Final = (
@@ -543,15 +589,13 @@ def _window(rng: random.Random, split: texts.Split) -> Rendered:
     if rng.random() < 0.2:
         bar = _shade(rng, rng.choice(w.COLOURS))
         ink = _ink(rng, bar)
-    left, top = rng.uniform(4, 50), rng.uniform(4, 50)
-    right, bottom = rng.uniform(SIDE - 50, SIDE - 5), rng.uniform(SIDE - 60, SIDE - 5)
-    size, radius = rng.randint(24, 44), rng.choice((0, 0, 6, 12, 18))
+    left, right = rng.uniform(4, 50), rng.uniform(SIDE - 50, SIDE - 5)
+    font, radius = face.at(_size(rng)), rng.choice((0, 0, 6, 12, 18))
     titled = list(pair(rng, split))
-    cased = [_cased(rng, word) for word in titled]
-    room = right - left - rng.choice((24, 60, 80))
-    while face.at(size).getlength(" ".join(cased)) > room:
-        size -= 1
-    low = top + size * rng.uniform(1.5, 2.0)
+    cased = [_cased(word) for word in titled]
+    middle = CELL * (rng.choice((1, 1, 2)) + 0.5)
+    half = rng.uniform(20, 30)
+    top, low, bottom = middle - half, middle + half, rng.uniform(SIDE - 60, SIDE - 5)
     if rng.random() < 0.5:
         pens.draw.rounded_rectangle(
             (left + 5, top + 6, right + 4, bottom + 4), radius, fill=_tinted(rng, (60, 60, 60), 40)
@@ -560,16 +604,17 @@ def _window(rng: random.Random, split: texts.Split) -> Rendered:
     pens.draw.rounded_rectangle((left, top, right, bottom), radius, fill=body, outline=edge)
     pens.draw.rounded_rectangle((left, top, right, low), radius, fill=bar)
     pens.draw.rectangle((left, low - radius, right, low), fill=bar)
-    wide = face.at(size).getlength(" ".join(cased))
-    x = left + rng.choice((12, (right - left - wide) / 2, right - left - wide - 12))
+    wide = sum(_wide(font, word) for word in cased)
+    room = max(0.0, right - left - wide - 12)
+    x = PATCH * math.ceil((left + 6 + room * rng.choice((0, 0.5, 0.9))) / PATCH)
     if x - left > right - x - wide:
-        _controls(pens.draw, rng, (left + 8, x - 8), (top + low) / 2, ink)
+        _controls(pens.draw, rng, (left + 8, x - 8), middle, ink)
     else:
-        _controls(pens.draw, rng, (x + wide + 8, right - 8), (top + low) / 2, ink)
+        _controls(pens.draw, rng, (x + wide + 8, right - 8), middle, ink)
     for word, said in zip(cased, titled, strict=True):
         labels = {"kind": 1 + KINDS.index("title"), "rank": 4 + titled.index(said)}
-        _write(pens, face.at(size), (x, (top + low) / 2), word, ink=ink, labels=labels)
-        x += face.at(size).getlength(f"{word} ")
+        _write(pens, font, (x, middle), word, ink=ink, labels=labels)
+        x += _wide(font, word)
     word = rng.choice(BUTTONS)
     place = _button(pens, rng, face, word, area=(left, low, right, bottom), theme=(body, grey))
     facts = [
@@ -611,12 +656,13 @@ def _button(
     """Draws the inside of a window, a button and grey lines; returns where the button is."""
     left, top, right, bottom = area
     body, grey = theme
-    size, shown = rng.randint(24, 40), _cased(rng, word)
-    long = face.at(size).getlength(shown)
-    wide, high = long / 2 + rng.uniform(10, 30), size * rng.uniform(0.7, 1.0)
+    font, shown = face.at(_size(rng)), _cased(word)
+    long = font.getlength(shown)
+    wide, high = long / 2 + rng.uniform(8, 28), rng.uniform(20, 28)
     x, y = ((rng.randrange(3) + 0.5 + rng.uniform(-0.25, 0.25)) * SIDE / 3 for _ in range(2))
-    x = min(max(x, left + wide + 6), right - wide - 6)
-    y = min(max(y, top + high + 6), bottom - high - 6)
+    x = min(max(x, left + wide + 14), right - wide - 8)
+    begin = PATCH * ((x - long / 2) // PATCH)
+    x, y = begin + long / 2, _row(min(max(y, top + high + 16), bottom - high - 16))
     line = top + rng.uniform(16, 40)
     thick, step = rng.randint(4, 10), rng.uniform(20, 34)
     end = rng.uniform(top, bottom) if rng.random() < 0.7 else top
@@ -632,5 +678,5 @@ def _button(
     pens.draw.rounded_rectangle(box, rng.choice((0, 4, 10, int(high))), fill=fill, outline=outline, width=2)
     labels = {"kind": 1 + KINDS.index("button")}
     pens.mark(box, labels | _say(word))
-    _write(pens, face.at(size), (x - long / 2, y), shown, ink=_ink(rng, fill), labels=labels)
+    _write(pens, font, (begin, y), shown, ink=_ink(rng, fill), labels=labels)
     return _where(x / SIDE, y / SIDE)

@@ -50,7 +50,7 @@ def scores(note: dict[str, Any]) -> dict[str, Any]:
     return found if any(key.startswith(_SCORES) for key in found) or "final" in note else {}
 
 
-_SCORES: Final = ("wer_", "typed", "kind", "set_timer")
+_SCORES: Final = ("wer_", "typed", "scene_", "set_timer")
 """How the first of the scores of each stage begins."""
 
 

@@ -124,7 +124,7 @@ def cells(writer: Writer, rng: random.Random, picture: pictures.Rendered, whole:
         return tuple(writer.encode(f" {word}")[0] for word in words) if values[0] else ()
 
     if not whole:
-        share = (0.15 * shown, 0.5, 0.8)
+        share = (0.15 * shown, 0.5, 0.9)
         return [
             said(values)
             for line in picture.labels.tolist()
@@ -148,10 +148,11 @@ def cells(writer: Writer, rng: random.Random, picture: pictures.Rendered, whole:
 
 
 def some_picture(rng: random.Random, split: texts.Split, square: float = 0.7) -> pictures.Rendered:
-    """A picture of any kind, in another size with a probability of 1 - `square`."""
+    """A picture of any kind; scenes and bars have another size with a probability of 1 - `square`."""
     kind = rng.choices(pictures.ALL_KINDS, (42, 16, 21, 21))[0]
     picture = pictures.render(rng, kind, split=split)
-    return picture if rng.random() < square else pictures.resized(rng, picture)
+    resized = kind in {"scene", "bars"} and rng.random() >= square
+    return pictures.resized(rng, picture) if resized else picture
 
 
 def picture_turns(

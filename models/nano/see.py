@@ -1,7 +1,8 @@
 """Stage 5: pictures into the decoder.
 
 The base decoder and both encoders stay frozen; the vision adapter, the picture projector and the vision
-projector of speech learn typed and spoken questions about pictures.
+projector of speech learn typed and spoken questions about pictures. What the encoders make of a picture or a
+clip is computed once and used several times.
 
 The picture stands before the question, so it is run once for all the questions about it.
 """
@@ -9,51 +10,156 @@ The picture stands before the question, so it is run once for all the questions 
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 # torch's own name for it
 from torch import Tensor
 
-from models.nano import corpus, ctc, network, pictures, rows, shape, texts, vision
+from models.frontend import FrontEnd
+from models.nano import corpus, ctc, network, pictures, rows, shape, speech, texts, vision
 
-PICTURES: Final = 3  # a step
-ROWS: Final = 12  # a picture
+PICTURES: Final = 4  # a step
+ROWS: Final = 8  # a picture
 ANCHOR: Final = 0.3
-SPOKEN, BARS = 0.65, 0.35
-"""The shares of spoken questions, and of pictures with bars."""
-FOLLOWED, SECOND = 0.25, 0.2
+SPOKEN: Final = 0.55
+"""The share of spoken questions."""
+KINDS: Final = (36, 14, 22, 28)
+"""The shares of scenes, bars, texts and windows."""
+OTHER: Final = 0.5
+"""The share of scenes and bars of other sizes."""
+FOLLOWED, SECOND = 0.3, 0.2
 """The shares of rows with a second question about their picture, and of steps about a second picture."""
-PARTS_UNTIL: Final = 0.55
+PARTS_UNTIL: Final = 0.45
 """The part of the stage that shows only the cells with something on them, and once; then all, twice."""
-WARM: Final = 0.06
-"""The first part of the stage: the projector alone learns to name what the cells show, in word embeddings."""
+WARM: Final = 0.04
+"""The first part of the stage: the projectors alone learn to name what is seen and heard, in embeddings."""
+VOICES: Final = 50
+"""Recordings of each question."""
+FIRST, NEW = 320, 0.5
+"""Pictures to begin with, and the part of the steps that make as many new ones as they show."""
+MOST: Final = 3000
+"""Pictures of one form that are kept."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture as the encoder sees it, to ask about.
+
+    `crop` [down, across, width] are the cells that show it, `overview` [16, 16, width] all of them; `labels`
+    are those of the crop.
+    """
+
+    facts: tuple[tuple[str, str], ...]
+    kind: pictures.Kind
+    crop: Tensor = field(repr=False)
+    overview: Tensor = field(repr=False)
+    labels: Tensor = field(repr=False)
+
+
+@torch.no_grad()
+def shown(model: Any, rendered: list[pictures.Rendered]) -> list[Shown]:
+    """Pictures as the encoder sees them."""
+    crops, overviews = vision.features(model, rendered)
+    out = []
+    for picture, crop, overview in zip(rendered, crops.float(), overviews.float(), strict=True):
+        down, across = picture.cells
+        labels = torch.from_numpy(picture.labels[:down, :across])
+        out.append(Shown(picture.facts, picture.kind, crop[:down, :across], overview, labels))
+    return out
+
+
+class Gallery:
+    """Pictures of all kinds and sizes by their form; those of a step have the same one."""
+
+    def __init__(self, model: Any, rng: random.Random, split: texts.Split = "train") -> None:
+        self._model, self._rng, self._split = model, rng, split
+        self._found: dict[tuple[int, ...], list[Shown]] = {}
+
+    def add(self, count: int) -> None:
+        """New pictures."""
+        rng = self._rng
+        square: list[pictures.Rendered] = []
+        others: list[pictures.Rendered] = []
+        for _ in range(count):
+            kind = rng.choices(pictures.ALL_KINDS, KINDS)[0]
+            made = pictures.render(rng, kind, split=self._split)
+            if kind in {"scene", "bars"} and rng.random() < OTHER:
+                others.append(pictures.resized(rng, made))
+            else:
+                square.append(made)
+        for group in (square, others):
+            for start in range(0, len(group), 8):
+                for one in shown(self._model, group[start : start + 8]):
+                    same = self._found.setdefault(tuple(one.crop.shape), [])
+                    same.append(one)
+                    del same[:-MOST]
+
+    def choose(self, count: int) -> list[Shown]:
+        """Some pictures of one form."""
+        forms = {form: found for form, found in self._found.items() if len(found) >= count}
+        form = self._rng.choices(list(forms), [len(found) for found in forms.values()])[0]
+        return self._rng.sample(forms[form], count)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A spoken question as the encoder hears it: [frames, width]."""
+
+    text: str
+    encoded: Tensor = field(repr=False)
+
+
+def questions(
+    front: FrontEnd, espeak: speech.Espeak, rng: random.Random, times: int
+) -> list[corpus.Utterance]:
+    """Every question about pictures so many times, in voices for training."""
+    made = []
+    for text in pictures.QUESTIONS:
+        for _ in range(times):
+            wave = speech.utter(espeak, text, rng, "train")
+            frames = front.clip(wave, espeak.rate).audio_embeds[0].astype(np.float16)
+            made.append(corpus.Utterance(frames, text, "question", ""))
+    return made
+
+
+class Voices:
+    """Spoken questions by their words, as the encoder hears them."""
+
+    @torch.no_grad()
+    def __init__(self, model: Any, clips: list[corpus.Utterance]) -> None:
+        self._clips: dict[str, list[Clip]] = {}
+        asked = sorted((c for c in clips if c.kind == "question"), key=lambda c: len(c.frames))
+        for start in range(0, len(asked), 16):
+            batch = asked[start : start + 16]
+            frames, lengths = ctc.pad(batch)
+            encoded, _ = network.hear(model, frames, lengths)
+            for clip, one, count in zip(batch, encoded, (-(-lengths // 8)).tolist(), strict=True):
+                self._clips.setdefault(clip.text, []).append(Clip(clip.text, one[:count].float()))
+
+    def find(self, rng: random.Random, question: str) -> Clip | None:
+        """One of the recordings of a question, if there is one."""
+        return rng.choice(self._clips[question]) if question in self._clips else None
+
+    def some(self, rng: random.Random, count: int) -> list[Clip]:
+        """Some recordings."""
+        return [rng.choice(self._clips[q]) for q in rng.choices(list(self._clips), k=count)]
 
 
 def _parts(features: Tensor, labels: Tensor) -> Tensor:
-    """Of the features [n, 545, width] of whole pictures, the cells that show something and some others."""
-    shown = vision.covered(labels)
-    count = min(shown.shape[1], int(shown.sum(1).max()) + vision.EMPTY)
-    kept = (shown + torch.rand(shown.shape)).topk(count, 1).indices.sort(1).values
-    at = kept + kept // pictures.CELLS  # a separator after each row
+    """Of the features [n, length, width] of whole pictures, the cells that show something and some others."""
+    across = labels.shape[2]
+    covered = vision.covered(labels)
+    count = min(covered.shape[1], int(covered.sum(1).max()) + vision.EMPTY)
+    kept = (covered + torch.rand(covered.shape)).topk(count, 1).indices.sort(1).values
+    at = kept + kept // across  # a separator after each row
     return features[torch.arange(len(features))[:, None], at]
 
 
 Before = list[list[int | tuple[int, ...] | Tensor]]
-"""Items of an earlier turn, one list for each picture, all as long."""
-
-
-class Voices:
-    """Spoken questions by their words."""
-
-    def __init__(self, clips: list[corpus.Utterance]) -> None:
-        self._clips: dict[str, list[corpus.Utterance]] = {}
-        for clip in clips:
-            if clip.kind == "question":
-                self._clips.setdefault(clip.text, []).append(clip)
-
-    def find(self, rng: random.Random, question: str) -> corpus.Utterance | None:
-        """One of the recordings of a question, if there is one."""
-        return rng.choice(self._clips[question]) if question in self._clips else None
+"""Items of earlier turns, one list for each picture, all as long."""
 
 
 def row(writer: rows.Writer, turns: list[tuple[list[rows.Item | str], str]]) -> rows.Row:
@@ -67,15 +173,17 @@ def row(writer: rows.Writer, turns: list[tuple[list[rows.Item | str], str]]) -> 
 class Viewer:
     """The model with its vision adapter."""
 
-    def __init__(self, model: Any, lora: network.Lora | None, writer: rows.Writer) -> None:
-        self._model, self._lora, self._writer = model, lora, writer
+    def __init__(
+        self, model: Any, lora: network.Lora | None, writer: rows.Writer, heads: ctc.Heads | None = None
+    ) -> None:
+        self._model, self._lora, self._writer, self._heads = model, lora, writer, heads
 
     def _start(
         self, context: network.Prefix | None, features: Tensor, before: Before | None = None
     ) -> network.Prefix:
         """The cache of a context and the beginning of a user turn with a picture, one for each picture.
 
-        `before` is a turn about another picture that comes first.
+        `before` are turns about another picture that come first.
         """
         start = shape.token_id("<|user|>")
         items: list[list[int | tuple[int, ...] | Tensor]] = [[start, f] for f in features]
@@ -84,13 +192,13 @@ class Viewer:
         embeds = network.embed_rows(self._model, items)
         return network.decode(self._model, embeds, self._lora, context)[1]
 
-    def _before(self, rng: random.Random, shown: list[pictures.Rendered], features: Tensor) -> Before | None:
-        """A turn about each picture, all of the same length; None if no such questions are found."""
-        start, end = shape.token_id("<|user|>"), shape.token_id("<|end|>")
+    def _before(self, rng: random.Random, seen: list[Shown], features: Tensor) -> Before | None:
+        """One or two turns about each picture, all of the same length; None if they have none."""
+        begin, end = shape.token_id("<|user|>"), shape.token_id("<|end|>")
         options: list[dict[tuple[int, int], list[int]]] = []
-        for picture in shown:
+        for picture in seen:
             found: dict[tuple[int, int], list[int]] = {}
-            for question, answer in picture.facts:
+            for question, answer in rng.sample(picture.facts, len(picture.facts)):
                 asked, reply = self._writer.encode(f"{question}?"), self._writer.encode(answer)
                 key = (len(asked), len(reply))
                 found[key] = [*asked, end, shape.token_id("<|assistant|>"), *reply, end]
@@ -98,35 +206,52 @@ class Viewer:
         common = sorted(set.intersection(*(set(found) for found in options)))
         if not common:
             return None
-        key = rng.choice(common)
-        return [[start, seen, *found[key]] for seen, found in zip(features, options, strict=True)]
+        first, *more = rng.sample(common, min(len(common), rng.choice((1, 2))))
+        return [
+            [begin, one, *found[first], *(i for key in more for i in (begin, *found[key]))]
+            for one, found in zip(features, options, strict=True)
+        ]
 
-    def _hear(self, clips: list[corpus.Utterance]) -> list[Tensor]:
-        """Features of clips through the vision projector of speech; the encoder is not trained here."""
+    def _hear(self, clips: list[Clip]) -> list[Tensor]:
+        """Features of clips through the vision projector of speech."""
         if not clips:
             return []
-        frames, lengths = ctc.pad(clips)
-        with torch.no_grad():
-            encoded, _ = network.hear(self._model, frames, lengths)
-        projected = network.project_speech(self._model, encoded, vision=True)
-        return [p[:n] for p, n in zip(projected, (-(-lengths // 8)).tolist(), strict=True)]
+        projected = network.project_speech(
+            self._model, torch.cat([clip.encoded for clip in clips]), vision=True
+        )
+        return list(projected.split([len(clip.encoded) for clip in clips]))
 
     def _anchor(self, features: Tensor, labels: Tensor) -> Tensor:
         """Distance of features of whole pictures from the sums of embeddings of words for what they show."""
         table = self._model.model.embed_tokens.weight
+        down, across = labels.shape[1:3]
         wanted = torch.zeros(())
         for number, group in enumerate(pictures.CELL_WORDS):
             ids = [[self._writer.encode(f" {word}")[0] for word in name.split()] for name in group]
             vectors = [table[torch.tensor(i)].sum(0) if i else torch.zeros(table.shape[1]) for i in ids]
             wanted = wanted + torch.stack(vectors)[labels[..., number]]
         wanted = wanted * (labels[..., 0] > 0)[..., None]  # nothing is 0
-        grid = features[:, :272].view(len(features), 16, 17, -1)[:, :, :16]
+        grid = features[:, : down * (across + 1)].unflatten(1, (down, across + 1))[:, :, :across]
         weight = torch.where(labels[..., 0] > 0, 1.0, 0.1)
         out: Tensor = ((grid - wanted).pow(2).sum(-1) * weight).sum() / weight.sum()
         return out
 
+    def _spoken_anchor(self, clips: list[Clip]) -> Tensor:
+        """Distance of features of clips from the embeddings of what the CTC head reads."""
+        assert self._heads is not None
+        ids = torch.tensor([shape.token_id(rows.BLANK), *self._heads.tokens])
+        with torch.no_grad():
+            scores = self._heads.token_head(torch.cat([clip.encoded for clip in clips]))
+            wanted = F.softmax(scores.float(), -1) @ self._model.model.embed_tokens.weight[ids]
+        out: Tensor = (torch.cat(self._hear(clips)) - wanted).pow(2).sum(-1).mean()
+        return out
+
+    def _project(self, seen: list[Shown]) -> Tensor:
+        crops, overviews = torch.stack([s.crop for s in seen]), torch.stack([s.overview for s in seen])
+        return network.project_picture(self._model, crops, overviews)
+
     def _turns(
-        self, rng: random.Random, picture: pictures.Rendered, gap: rows.Gap | None, first: tuple[str, str]
+        self, rng: random.Random, picture: Shown, gap: rows.Gap | None, first: tuple[str, str]
     ) -> rows.Row:
         """A row whose first question is spoken if there is a gap, now and then with a second, typed turn."""
         question, answer = first
@@ -136,40 +261,42 @@ class Viewer:
         if extra < FOLLOWED:
             question, answer = pictures.ask(rng, picture)
             turns.append(([texts.written(rng, question)], answer))
-        elif extra < FOLLOWED + 0.04:
+        elif extra < FOLLOWED + 0.03:
             turns.append(([texts.written(rng, texts.outside(rng, "train"))], texts.ABOUT))
-        elif extra < FOLLOWED + 0.08:
+        elif extra < FOLLOWED + 0.06:
             command = texts.command(rng, "train")
             turns.append(([texts.typed(rng, command)], command.call))
         return row(self._writer, turns)
 
-    def loss(self, voices: Voices, rng: random.Random, progress: float) -> dict[str, Tensor]:
-        """The losses of one step on new pictures."""
-        count = PICTURES * (1 if progress > PARTS_UNTIL else 2)
-        most = 2 if progress < 0.15 else 5
-        kind: pictures.Kind = "bars" if progress > 0.15 and rng.random() < BARS else "scene"
-        made_pictures = [pictures.render(rng, kind, most) for _ in range(count)]
-        pixels, labels = vision.tensor(made_pictures)
-        with torch.no_grad():
-            cells = network.see_cells(self._model, pixels)
-        features = network.project_picture(self._model, cells)
+    def loss(
+        self, gallery: Gallery, voices: Voices, rng: random.Random, progress: float
+    ) -> dict[str, Tensor]:
+        """The losses of one step."""
+        if rng.random() < NEW:
+            gallery.add(PICTURES)
+        parts = progress < PARTS_UNTIL
+        seen = gallery.choose(PICTURES * (2 if parts else 1))
+        features = self._project(seen)
+        labels = torch.stack([s.labels for s in seen])
         anchor = ANCHOR * self._anchor(features, labels)
         if progress < WARM:
-            return {"anchor": anchor}
-        if progress < PARTS_UNTIL:
-            features = _parts(features, labels)
-        context: rows.Context = rng.choices(("tools", "plain", "none"), (10, 50, 40))[0]
-        begun = rows.run_context(self._model, self._writer, context, self._lora)
+            heard = {"heard": self._spoken_anchor(voices.some(rng, 24))} if self._heads else {}
+            return {"anchor": anchor, **heard}
         before = None
-        if progress > PARTS_UNTIL and rng.random() < SECOND:
-            others = [pictures.render(rng, kind, most) for _ in range(count)]
-            with torch.no_grad():
-                cells = network.see_cells(self._model, vision.tensor(others)[0])
-            before = self._before(rng, others, network.project_picture(self._model, cells))
+        if rng.random() < SECOND:
+            others = gallery.choose(len(seen))
+            earlier = self._project(others)
+            if parts:
+                earlier = _parts(earlier, torch.stack([s.labels for s in others]))
+            before = self._before(rng, others, earlier)
+        if parts:
+            features = _parts(features, labels)
+        context: rows.Context = rng.choices(("tools", "plain", "none"), (10, 55, 35))[0]
+        begun = rows.run_context(self._model, self._writer, context, self._lora)
         cache = self._start(begun, features, before)
-        clips: list[corpus.Utterance] = []
+        clips: list[Clip] = []
         made: list[rows.Row] = []
-        for picture in made_pictures:
+        for picture in seen:
             for _ in range(ROWS):
                 first = pictures.ask(rng, picture)
                 clip = voices.find(rng, first[0]) if rng.random() < SPOKEN else None
@@ -180,26 +307,32 @@ class Viewer:
         return {context: found.loss, "anchor": anchor}
 
     @torch.no_grad()
-    def scores(self, voices: Voices, seed: int = 17, count: int = 24) -> dict[str, Any]:
-        """Exact answers to typed and spoken questions, with the picture and with a wrong one of its kind."""
+    def scores(self, voices: Voices, seed: int = 17, count: int = 12) -> dict[str, Any]:
+        """Exact answers to typed and spoken questions, with the picture and with a wrong one of its kind.
+
+        `count` pictures of each kind, held-out texts in held-out fonts.
+        """
         rng = random.Random(seed)
         context = rows.run_context(self._model, self._writer, "plain", self._lora)
         sums: dict[str, list[int]] = {}
-        kinds: tuple[pictures.Kind, ...] = ("scene", "scene", "scene", "bars")
-        for number in range(count):
-            kind = kinds[number % 4]
-            right, wrong = pictures.render(rng, kind), pictures.render(rng, kind)
-            cells = network.see_cells(self._model, vision.tensor([right, wrong])[0])
-            cache = self._start(context, network.project_picture(self._model, cells))
-            typed = [row(self._writer, [([f"{q[0].upper()}{q[1:]}?"], a)]) for q, a in right.facts]
-            heard = [(a, c) for q, a in right.facts if (c := voices.find(rng, q))]
-            spoken = [row(self._writer, [([rows.Gap(i)], a)]) for i, (a, _) in enumerate(heard)]
-            features = self._hear([c for _, c in heard])
-            for name, prefix in (("", cache.row(0)), ("blind_", cache.row(1))):
-                for way, made in (("typed", typed), ("spoken", spoken)):
-                    exact = rows.score(self._model, made, prefix, features, self._lora).exact
-                    for key in (f"{name}{way}_{kind}", f"{name}{way}"):
-                        pair = sums.setdefault(key, [0, 0])
-                        pair[0] += sum(exact)
-                        pair[1] += len(exact)
-        return {name: round(a / b, 3) for name, (a, b) in sums.items()}
+        for kind in pictures.ALL_KINDS:
+            for number in range(2 * count):
+                pair = [pictures.render(rng, kind, split="eval") for _ in range(2)]
+                other = number % 2 and kind in {"scene", "bars"}
+                if other:
+                    pair = [pictures.resized(rng, picture) for picture in pair]
+                right = pair[0]
+                typed = [row(self._writer, [([f"{q[0].upper()}{q[1:]}?"], a)]) for q, a in right.facts]
+                heard = [(a, c) for q, a in right.facts if (c := voices.find(rng, q))]
+                spoken = [row(self._writer, [([rows.Gap(i)], a)]) for i, (a, _) in enumerate(heard)]
+                features = self._hear([c for _, c in heard])
+                suffix = "_other" if other else ""
+                for name, one in zip(("", "blind_"), pair, strict=True):
+                    cache = self._start(context, self._project(shown(self._model, [one])))
+                    for way, made in (("typed", typed), ("spoken", spoken)):
+                        exact = rows.score(self._model, made, cache, features, self._lora).exact
+                        for key in {f"{name}{way}_{kind}{suffix}", f"{name}{way}{suffix}"}:
+                            total = sums.setdefault(key, [0, 0])
+                            total[0] += sum(exact)
+                            total[1] += len(exact)
+        return {name: round(a / b, 3) for name, (a, b) in sorted(sums.items())}

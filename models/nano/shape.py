@@ -39,8 +39,8 @@ ADAPTED: Final = ("self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", 
 AUDIO_WIDTH, AUDIO_BLOCKS, AUDIO_HEADS, AUDIO_FFN = 160, 6, 4, 320
 VISION_WIDTH, VISION_LAYERS, VISION_HEADS, VISION_FFN = 128, 3, 4, 384
 ORIGINAL_CONTEXT, CONTEXT = 4096, 8192
-DYNAMIC_HD: Final = 4
-"""The most crops of a picture: what is larger than 448x448 would only cost time."""
+DYNAMIC_HD: Final = 1
+"""The most crops of a picture: every picture is scaled to fill one, as in training."""
 
 
 def token_id(name: str) -> int:

@@ -20,7 +20,20 @@ from torch import Tensor, nn
 
 from models import prompts
 from models.frontend import FrontEnd
-from models.nano import corpus, ctc, listen, network, record, rows, see, speech, texts, vision, words
+from models.nano import (
+    corpus,
+    ctc,
+    listen,
+    network,
+    pictures,
+    record,
+    rows,
+    see,
+    speech,
+    texts,
+    vision,
+    words,
+)
 from models.nano.run import Run
 from models.nano.wer import word_errors
 
@@ -184,11 +197,17 @@ def stage_vision(out: Path, minutes: float) -> None:
     heads = vision.Heads()
     used = network.tower(model)
     rng = _rng(out, "vision")
+    started = _start(out, "vision", tower=used)
     run = Run(out, "vision", minutes, {"tower": used, "heads": heads})
+
+    def loss(batch: list[pictures.Rendered], progress: float) -> dict[str, Tensor]:
+        alone = started and run.steps < vision.HEADS_ALONE
+        return vision.loss(model, heads, batch, progress, frozen=alone)
+
     run.train(
-        [([*used.parameters(), *heads.parameters()], 1e-3)],
+        [(list(used.parameters()), 4e-4 if started else 1e-3), (list(heads.parameters()), 1.5e-3)],
         vision.feed(rng),
-        lambda batch, progress: vision.loss(model, heads, batch, progress),
+        loss,
         lambda: vision.scores(model, heads),
     )
 
@@ -236,31 +255,28 @@ def stage_listen(out: Path, minutes: float) -> None:
 def stage_see(out: Path, minutes: float) -> None:
     """Pictures, and speech about them, through the vision adapter into the frozen decoder."""
     front = FrontEnd(out / "front")
-    writer = rows.Writer(front)
     model = network.build()
     part = model.model.embed_tokens_extend
-    used = network.tower(model)
-    decoder = network.decoder(model)
+    used, decoder, encoder = network.tower(model), network.decoder(model), part.audio_embed.encoder
+    heads = ctc.Heads(front, ctc.vocabulary())
     _load(out, "vision", tower=used)
-    _load(out, "speech", encoder=part.audio_embed.encoder)
-    _load(out, "listen", projector=network.speech_projector(model, vision=True))  # a start, not shared
+    _load(out, "speech", encoder=encoder, heads=heads)
     _load(out, "language", decoder=decoder)
-    _freeze(decoder, used, part.audio_embed.encoder)
+    _freeze(decoder, used, encoder, heads)
     lora, heard = network.Lora(model.model.layers), network.speech_projector(model, vision=True)
     seen, separators = network.picture_projector(model), network.separators(model)
-    begun = see.PARTS_UNTIL if _start(out, "see", lora=lora, seen=seen, separators=separators) else 0.0
-    voices = see.Voices(ctc.load(out))
-    held = see.Voices(_held_out_questions(out, front))
+    _start(out, "see", lora=lora, seen=seen, separators=separators)
     rng = _rng(out, "see")
-    viewer = see.Viewer(model, lora, writer)
+    voices = see.Voices(model, see.questions(front, speech.Espeak(), rng, see.VOICES))
+    held = see.Voices(model, _held_out_questions(out, front))
+    gallery = see.Gallery(model, rng)
+    gallery.add(see.FIRST)
+    viewer = see.Viewer(model, lora, rows.Writer(front), heads)
     modules: dict[str, nn.Module] = {"lora": lora, "heard": heard, "seen": seen, "separators": separators}
     Run(out, "see", minutes, modules).train(
-        [
-            (list(lora.parameters()), 1e-3 if begun else 2e-3),
-            ([p for m in (heard, seen, separators) for p in m.parameters()], 1e-3),
-        ],
+        [([p for module in modules.values() for p in module.parameters()], 1e-3)],
         itertools.repeat(None),
-        lambda _, progress: viewer.loss(voices, rng, begun + (1 - begun) * progress),
+        lambda _, progress: viewer.loss(gallery, voices, rng, progress),
         lambda: viewer.scores(held),
     )
 

@@ -1,7 +1,7 @@
 """Stage 3: the vision encoder alone, told what stands in each of 16x16 cells; its heads are dropped later.
 
 Most of the time it looks only at the cells with something on them and a few empty ones, which costs half;
-then at whole pictures.
+then at whole pictures. It learns to read from pages full of words, which are fewer later.
 """
 
 from __future__ import annotations
@@ -17,10 +17,16 @@ from torch import Tensor, nn
 
 from models.nano import network, pictures, shape
 
-PARTS_UNTIL: Final = 0.82
+PARTS_UNTIL: Final = 0.85
 """The part of the stage that looks at some cells only."""
+HEADS_ALONE: Final = 250
+"""Steps in which new heads learn to read a trained encoder before it goes on."""
+MIXTURE: Final = (0.0, 0.48, 0.10, 0.42)
+"""Batches of pages, scenes and bars, texts and windows, and scenes and bars in other sizes."""
 EMPTY: Final = 12
 """Cells with nothing on them that each picture of a batch has at least."""
+BATCH: Final = 16
+_WEIGHTS: Final = {"letter": 0.3}
 
 
 class Heads(nn.Module):
@@ -29,71 +35,152 @@ class Heads(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.parts = nn.ModuleList(nn.Linear(shape.VISION_WIDTH, n) for n in pictures.CLASSES)
+        self.letter = nn.Linear(shape.VISION_WIDTH, len(pictures.LETTERS) + 1)
 
-    def losses(self, cells: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Losses; cells [..., width], labels [..., 6]. Empty cells weigh a tenth."""
+    def losses(self, patches: Tensor, labels: Tensor, letters: Tensor) -> dict[str, Tensor]:
+        """Losses; patches [..., 4, width], labels of cells [..., 7], letters of patches [..., 4].
+
+        Empty cells weigh a tenth.
+        """
+        cells = patches.mean(-2)
         losses: dict[str, Tensor] = {}
-        for number, name in enumerate(("kind", "colour", "letter", "rank", "count", "place")):
-            wanted = labels[..., number].flatten()
-            each = F.cross_entropy(self.parts[number](cells).flatten(0, -2), wanted, reduction="none")
-            weight = torch.where(wanted > 0, 1.0, 0.1) if number < 5 else torch.ones(())
-            losses[name] = (each * weight).sum() / weight.expand_as(each).sum()
+        scores = {name: part(cells) for name, part in zip(pictures.LABELS, self.parts, strict=True)}
+        for number, name in enumerate((*pictures.LABELS, "letter")):
+            wanted = (letters if name == "letter" else labels[..., number]).flatten()
+            each = F.cross_entropy(
+                (self.letter(patches) if name == "letter" else scores[name]).flatten(0, -2),
+                wanted,
+                reduction="none",
+                ignore_index=pictures.IGNORED,
+            )
+            weight = torch.where(wanted > 0, 1.0, 0.1) if name != "place" else torch.ones(wanted.shape)
+            weight = weight * (wanted != pictures.IGNORED)
+            losses[name] = _WEIGHTS.get(name, 1.0) * (each * weight).sum() / weight.sum().clamp(1)
         return losses
 
-    def right(self, cells: Tensor, labels: Tensor) -> dict[str, tuple[int, int]]:
-        """Right and all labelled cells, by label."""
+    @torch.no_grad()
+    def right(self, patches: Tensor, labels: Tensor, letters: Tensor) -> dict[str, tuple[int, int]]:
+        """Right and all labelled cells (or patches with letters), by label."""
         found = {}
-        for number, name in enumerate(("kind", "colour", "letter", "rank", "count", "place")):
-            wanted = labels[..., number]
-            fine = (self.parts[number](cells).argmax(-1) == wanted) & (wanted > 0)
-            found[name] = (int(fine.sum()), int((wanted > 0).sum()))
+        for number, name in enumerate((*pictures.LABELS, "letter")):
+            wanted = letters if name == "letter" else labels[..., number]
+            known = (wanted > 0) & (wanted != pictures.IGNORED)
+            scores = self.letter(patches) if name == "letter" else self.parts[number](patches.mean(-2))
+            fine = (scores.argmax(-1) == wanted) & known
+            found[name] = (int(fine.sum()), int(known.sum()))
         return found
 
 
 def tensor(rendered: list[pictures.Rendered]) -> tuple[Tensor, Tensor]:
-    """Pixels uint8 [n, 448, 448, 3] and labels int64 [n, 16, 16, 6]."""
-    pixels = torch.from_numpy(np.stack([r.pixels for r in rendered]))
+    """Pixels uint8 [n, 448, 448, 3] and labels int64 [n, 16, 16, 7]."""
+    pixels = torch.from_numpy(np.stack([r.crop for r in rendered]))
     return pixels, torch.from_numpy(np.stack([r.labels for r in rendered]))
 
 
-def covered(labels: Tensor) -> Tensor:
-    """Which cells show something, with their neighbours: bool [n, 256] from labels [n, 16, 16, 6]."""
+def _letters(rendered: list[pictures.Rendered]) -> Tensor:
+    """Letters of patches by cells, int64 [n, 256, 4]."""
+    return network.by_cells(torch.from_numpy(np.stack([r.letters for r in rendered])))
+
+
+def features(model: Any, rendered: list[pictures.Rendered]) -> tuple[Tensor, Tensor]:
+    """Cells [n, 16, 16, width] of pictures as crops, what is beyond the picture masked, and as overviews."""
+    pixels, _ = tensor(rendered)
+    overview = network.see_cells(model, pixels)
+    if not any(r.padded for r in rendered):
+        return overview, overview
+    return network.see_cells(model, pixels, patches=torch.tensor([r.patches for r in rendered])), overview
+
+
+def covered(labels: Tensor, around: int = 1) -> Tensor:
+    """Which cells show something, with their neighbours: bool [n, 256] from labels [n, 16, 16, 7]."""
     something = (labels[..., 0] > 0).float()[:, None]
-    return F.max_pool2d(something, 3, 1, 1).flatten(1) > 0
+    return F.max_pool2d(something, 2 * around + 1, 1, around).flatten(1) > 0
+
+
+@torch.no_grad()
+def _known(labels: Tensor, rendered: list[pictures.Rendered], crops: bool) -> Tensor:
+    """Labels of crops without the cells beyond the picture, or of overviews: places are only for squares."""
+    labels = labels.clone()
+    for one, picture in zip(labels, rendered, strict=True):
+        if picture.padded and not crops:
+            one[..., pictures.PLACE] = pictures.IGNORED
+        elif picture.padded:
+            down, across = picture.cells
+            one[down:] = pictures.IGNORED
+            one[:, across:] = pictures.IGNORED
+    return labels
 
 
 def feed(rng: random.Random) -> Iterator[list[pictures.Rendered]]:
-    """Batches of 16 new pictures without end, those with about as much on them together."""
+    """Batches of new pictures without end, those with about as much on them together."""
     while True:
-        made = [pictures.render(rng, "scene" if rng.random() < 0.85 else "bars") for _ in range(64)]
-        made.sort(key=lambda picture: int((picture.labels[..., 0] > 0).sum()))
-        batches = [made[i : i + 16] for i in range(0, 64, 16)]
-        rng.shuffle(batches)
-        yield from batches
+        for form in rng.choices(range(4), MIXTURE, k=4):
+            made = [_picture(rng, form) for _ in range(2 * BATCH)]
+            made.sort(key=lambda picture: int((picture.labels[..., 0] > 0).sum()))
+            yield made[:BATCH]
+            yield made[BATCH:]
 
 
-def loss(model: Any, heads: Heads, batch: list[pictures.Rendered], progress: float) -> dict[str, Tensor]:
+def _picture(rng: random.Random, form: int) -> pictures.Rendered:
+    if form == 0:
+        return pictures.page(rng)
+    if form == 2:
+        return pictures.render(rng, "text" if rng.random() < 0.4 else "window")
+    picture = pictures.render(rng, "scene" if rng.random() < 0.82 else "bars")
+    return picture if form == 1 else pictures.resized(rng, picture)
+
+
+def loss(
+    model: Any, heads: Heads, batch: list[pictures.Rendered], progress: float, *, frozen: bool = False
+) -> dict[str, Tensor]:
     """Losses on pictures: all of a third of them, or the cells with something on them of each."""
-    if progress > PARTS_UNTIL:
-        pixels, labels = tensor(batch[::3])
-        return heads.losses(network.see_cells(model, pixels), labels)
+    whole = progress > PARTS_UNTIL
+    page = not batch[0].facts
+    if whole:
+        batch = batch[::3]
+    crops = any(r.padded for r in batch) and float(torch.rand(())) < 0.5
     pixels, labels = tensor(batch)
-    shown = covered(labels)
-    count = min(shown.shape[1], int(shown.sum(1).max()) + EMPTY)
-    kept = (shown + torch.rand(shown.shape)).topk(count, 1).indices
-    cells = network.see_cells(model, pixels, kept)
-    return heads.losses(cells, labels.flatten(1, 2)[torch.arange(len(batch))[:, None], kept])
+    labels = _known(labels, batch, crops)
+    patches = torch.tensor([r.patches for r in batch]) if crops else None
+    kept = None
+    if not whole:
+        shown = covered(labels * (labels != pictures.IGNORED), around=0 if page else 1)
+        count = min(shown.shape[1], int(shown.sum(1).max()) + (4 if page else EMPTY))
+        useful = (labels[..., 0] != pictures.IGNORED).flatten(1)
+        kept = (shown + torch.rand(shown.shape) - 2.0 * ~useful).topk(count, 1).indices
+    labels, letters = labels.flatten(1, 2), _letters(batch)
+    if kept is not None:
+        rows = torch.arange(len(batch))[:, None]
+        labels, letters = labels[rows, kept], letters[rows, kept]
+    with torch.set_grad_enabled(not frozen and torch.is_grad_enabled()):
+        seen = network.see_patches(model, pixels, kept, patches)
+    losses = heads.losses(seen, labels, letters)
+    return {f"page_{name}" if page else name: value for name, value in losses.items()}
 
 
 @torch.no_grad()
 def scores(model: Any, heads: Heads, seed: int = 3) -> dict[str, float]:
-    """The part of labelled cells that is right on 48 whole pictures of a seed of their own."""
+    """The part of labelled cells that is right on whole pictures of their own seed, by kind."""
     rng = random.Random(seed)
-    sums: dict[str, list[int]] = {}
-    for _ in range(8):
-        pixels, labels = tensor([pictures.render(rng) for _ in range(6)])
-        for name, (right, all_) in heads.right(network.see_cells(model, pixels), labels).items():
-            pair = sums.setdefault(name, [0, 0])
-            pair[0] += right
-            pair[1] += all_
-    return {name: round(a / max(1, b), 3) for name, (a, b) in sums.items()}
+    found: dict[str, float] = {}
+    for kind in pictures.ALL_KINDS:
+        sums: dict[str, list[int]] = {}
+        for other in (False, False, True, True) if kind in {"scene", "bars"} else (False, False):
+            made = [pictures.render(rng, kind, split="eval") for _ in range(8)]
+            if other:
+                made = [pictures.resized(rng, picture) for picture in made]
+            pixels, labels = tensor(made)
+            patches = torch.tensor([r.patches for r in made]) if other else None
+            seen = network.see_patches(model, pixels, patches=patches)
+            known = _known(labels, made, crops=True).flatten(1, 2)
+            for name, (right, all_) in heads.right(seen, known, _letters(made)).items():
+                for key in (name, f"{name}_other") if other else (name,):
+                    pair = sums.setdefault(key, [0, 0])
+                    pair[0] += right
+                    pair[1] += all_
+        wanted = {"scene": ("kind", "colour", "place"), "bars": ("colour", "rank")}
+        for name, (right, all_) in sums.items():
+            names = wanted.get(kind, ("kind", "word", "digit", "rank", "letter"))
+            if all_ and name.removesuffix("_other") in names:
+                found[f"{kind}_{name}"] = round(right / all_, 3)
+    return found
