@@ -219,7 +219,7 @@ class Viewer:
         projected = network.project_speech(
             self._model, torch.cat([clip.encoded for clip in clips]), vision=True
         )
-        return list(projected.split([len(clip.encoded) for clip in clips]))
+        return list(torch.split(projected, [len(clip.encoded) for clip in clips]))
 
     def _anchor(self, features: Tensor, labels: Tensor) -> Tensor:
         """Distance of features of whole pictures from the sums of embeddings of words for what they show."""
@@ -231,7 +231,8 @@ class Viewer:
             vectors = [table[torch.tensor(i)].sum(0) if i else torch.zeros(table.shape[1]) for i in ids]
             wanted = wanted + torch.stack(vectors)[labels[..., number]]
         wanted = wanted * (labels[..., 0] > 0)[..., None]  # nothing is 0
-        grid = features[:, : down * (across + 1)].unflatten(1, (down, across + 1))[:, :, :across]
+        lines = features[:, : down * (across + 1)].reshape(len(features), down, across + 1, -1)
+        grid = lines[:, :, :across]
         weight = torch.where(labels[..., 0] > 0, 1.0, 0.1)
         out: Tensor = ((grid - wanted).pow(2).sum(-1) * weight).sum() / weight.sum()
         return out
