@@ -35,8 +35,8 @@ def test_what_a_screenshot_costs_and_loses_is_said_and_chosen(qt: QApplication, 
         one.window.composer.add_picture(screenshot(), "screen")
         wait_until(lambda: brain.Prepared(1) in told)
         assert looks.isVisible()
-        assert looks.said.text() == ("Shrunk to 47 %: small text may be lost. Take a smaller region."), (
-            "nano takes four crops at most"
+        assert looks.said.text() == ("Shrunk to 23 %: small text may be lost. Take a smaller region."), (
+            "nano takes one crop"
         )
         one.window._show_told(brain.Sized((detail.look_at(1920, 1080, "auto", 36, SLOW),)))
         assert looks.said.text().startswith("About 25 s to look. Shrunk to 47 %")
