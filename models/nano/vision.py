@@ -1,7 +1,7 @@
 """Stage 3: the vision encoder alone, told what stands in each of 16x16 cells; its heads are dropped later.
 
 Most of the time it looks only at the cells with something on them and a few empty ones, which costs half;
-then at whole pictures. It learns to read from pages full of words, which are fewer later.
+then at whole pictures. Letters are told patch by patch, but so far it has not learned to read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ PARTS_UNTIL: Final = 0.85
 HEADS_ALONE: Final = 250
 """Steps in which new heads learn to read a trained encoder before it goes on."""
 MIXTURE: Final = (0.0, 0.48, 0.10, 0.42)
-"""Batches of pages, scenes and bars, texts and windows, and scenes and bars in other sizes."""
+"""Batches of pages, scenes and bars, texts and windows, and scenes and bars in other sizes.
+
+Pages of words are left out: half an hour of them taught it no word, and shapes suffered.
+"""
 EMPTY: Final = 12
 """Cells with nothing on them that each picture of a batch has at least."""
 BATCH: Final = 16
