@@ -28,7 +28,7 @@ def changed(wave: Wave, rate: int, rng: random.Random) -> Wave:
     padded = 1 << (size + rate // 2).bit_length()
     spectrum = np.fft.rfft(wave, padded)
     if rng.random() < 0.7:
-        spectrum *= _microphone(np.fft.rfftfreq(padded, 1 / rate), rng)
+        spectrum *= _microphone(np.arange(padded // 2 + 1) * (rate / padded), rng)
     if rng.random() < 0.3:
         spectrum *= np.fft.rfft(_room(rate, rng), padded)
     return np.fft.irfft(spectrum, padded)[:size].astype(np.float32)

@@ -326,7 +326,7 @@ def see_cells(
 ) -> Tensor:
     """Pooled features of `see_patches`: [batch, 16, 16, vision width], or [batch, n, vision width]."""
     seen = see_patches(model, pixels, kept, patches).mean(2)
-    return seen if kept is not None else seen.unflatten(1, (16, 16))
+    return seen if kept is not None else seen.view(len(seen), 16, 16, -1)
 
 
 def see_patches(
@@ -369,7 +369,8 @@ def see_patches(
                 y = F.scaled_dot_product_attention(q.float(), k.float(), v.float(), mask)
         x = x + attention.out_proj(y.transpose(1, 2).reshape(x.shape))
         x = x + layer.mlp(layer.layer_norm2(x))
-    return x.view(batch, count, 4, -1)
+    out: Tensor = x.view(batch, count, 4, -1)
+    return out
 
 
 def project_picture(model: Any, crop: Tensor, overview: Tensor | None = None) -> Tensor:
