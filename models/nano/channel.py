@@ -34,7 +34,7 @@ def changed(wave: Wave, rate: int, rng: random.Random) -> Wave:
     return np.fft.irfft(spectrum, padded)[:size].astype(np.float32)
 
 
-def _microphone(frequencies: NDArray[np.float64], rng: random.Random) -> NDArray[np.float64]:
+def _microphone(frequencies: NDArray[np.floating], rng: random.Random) -> NDArray[np.float64]:
     """Gains of a tilt, three wide bumps or dents, and missing lows."""
     octaves = np.log2(np.maximum(frequencies, 20) / 1000)
     decibels = rng.uniform(-4, 4) * octaves
