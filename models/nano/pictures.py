@@ -187,8 +187,8 @@ class Rendered:
     @functools.cached_property
     def letters(self) -> NDArray[np.int64]:
         """The letters at the centres of the crop's patches, int64 [32, 32]; 0 where there is none."""
-        (found,) = self._at_centres(self.maps[-1:], SIDE // PATCH)
-        return np.asarray(found)
+        letters: NDArray[np.int64] = self._at_centres(self.maps[-1:], SIDE // PATCH)[0]
+        return letters
 
     def _at_centres(self, maps: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
         """What maps say at the centres of a grid of `count` x `count` over the crop."""
@@ -482,8 +482,7 @@ def _row(y: float) -> float:
 
 def _wide(font: Any, text: str) -> int:
     """How far a word reaches with the space behind it, in whole patches."""
-    wide: float = font.getlength(text) + font.size * 0.22
-    return PATCH * math.ceil(wide / PATCH)
+    return PATCH * math.ceil(float(font.getlength(text) + font.size * 0.22) / PATCH)
 
 
 def _write(
