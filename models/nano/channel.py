@@ -28,13 +28,13 @@ def changed(wave: Wave, rate: int, rng: random.Random) -> Wave:
     padded = 1 << (size + rate // 2).bit_length()
     spectrum = np.fft.rfft(wave, padded)
     if rng.random() < 0.7:
-        spectrum *= _microphone(np.fft.rfftfreq(padded, 1 / rate), rng)
+        spectrum *= _microphone(np.arange(padded // 2 + 1) * (rate / padded), rng)
     if rng.random() < 0.3:
         spectrum *= np.fft.rfft(_room(rate, rng), padded)
     return np.fft.irfft(spectrum, padded)[:size].astype(np.float32)
 
 
-def _microphone(frequencies: NDArray[np.float64], rng: random.Random) -> NDArray[np.float64]:
+def _microphone(frequencies: NDArray[np.floating], rng: random.Random) -> NDArray[np.float64]:
     """Gains of a tilt, three wide bumps or dents, and missing lows."""
     octaves = np.log2(np.maximum(frequencies, 20) / 1000)
     decibels = rng.uniform(-4, 4) * octaves

@@ -40,6 +40,10 @@ VOICES: Final = 50
 """Recordings of each question."""
 FIRST, NEW = 320, 0.5
 """Pictures to begin with, and the part of the steps that make as many new ones as they show."""
+READING: Final = frozenset(
+    ("what does it say", "what number is there", "what is the title", "what does the button say")
+)
+"""Questions answered with `texts.NO_READING`: the encoder has not learned to read, so better no guess."""
 MOST: Final = 3000
 """Pictures of one form that are kept."""
 
@@ -67,7 +71,8 @@ def shown(model: Any, rendered: list[pictures.Rendered]) -> list[Shown]:
     for picture, crop, overview in zip(rendered, crops.float(), overviews.float(), strict=True):
         down, across = picture.cells
         labels = torch.from_numpy(picture.labels[:down, :across])
-        out.append(Shown(picture.facts, picture.kind, crop[:down, :across], overview, labels))
+        facts = tuple((q, texts.NO_READING if q in READING else a) for q, a in picture.facts)
+        out.append(Shown(facts, picture.kind, crop[:down, :across], overview, labels))
     return out
 
 
@@ -231,8 +236,7 @@ class Viewer:
             vectors = [table[torch.tensor(i)].sum(0) if i else torch.zeros(table.shape[1]) for i in ids]
             wanted = wanted + torch.stack(vectors)[labels[..., number]]
         wanted = wanted * (labels[..., 0] > 0)[..., None]  # nothing is 0
-        lines = features[:, : down * (across + 1)].reshape(len(features), down, across + 1, -1)
-        grid = lines[:, :, :across]
+        grid = features[:, : down * (across + 1)].view(len(features), down, across + 1, -1)[:, :, :across]
         weight = torch.where(labels[..., 0] > 0, 1.0, 0.1)
         out: Tensor = ((grid - wanted).pow(2).sum(-1) * weight).sum() / weight.sum()
         return out

@@ -1,7 +1,8 @@
 """Begins where the shipped model ended: `python -m models.nano.shipped`, then `python -m models.nano.train`.
 
-Writes the front end's files and what the stages start from. `language` and `vision` count as finished; the
-others go on: `speech` trains new heads first, because those are not shipped.
+Writes the front end's files and what the stages start from. `language` and `vision` count as finished;
+without `language.pt` or `vision.pt` they go on, too. The heads of `speech` and `vision`, which are not
+shipped, learn first.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def write(checkpoint: Path, out: Path) -> None:
             "separators": network.separators(model),
         },
     }
+    parts |= {f"{name}.start": parts[name] for name in ("language", "vision")}
     for name, modules in parts.items():
         state: dict[str, Any] = {key: module.state_dict() for key, module in modules.items()}
         torch.save(state | {"spent": _FINISHED, "steps": 0}, out / f"{name}.pt")
