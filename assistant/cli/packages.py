@@ -269,7 +269,7 @@ def _report(given: argparse.Namespace, path: Path, result: dict[str, Any]) -> in
                     parts.append(part if isinstance(part, str) else Picture(part))
             session.append(*conversation.question(*parts))
             text = []
-            limit = GenerateOptions(max_tokens=96)
+            limit = GenerateOptions(max_tokens=192)
             for event in session.generate(limit, cancel):
                 if isinstance(event, Token):
                     text.append(event.text)
