@@ -42,7 +42,7 @@ def _microphone(frequencies: NDArray[np.floating], rng: random.Random) -> NDArra
         middle, width = rng.uniform(-3, 3), rng.uniform(0.4, 1.5)
         decibels += rng.uniform(-7, 7) * np.exp(-(((octaves - middle) / width) ** 2))
     lows = frequencies / rng.uniform(40, 250)
-    return 10 ** (np.clip(decibels, -30, 20) / 20) * lows / np.sqrt(1 + lows**2)
+    return np.asarray(10 ** (np.clip(decibels, -30, 20) / 20) * lows / np.sqrt(1 + lows**2))
 
 
 def _room(rate: int, rng: random.Random) -> NDArray[np.float64]:
