@@ -144,7 +144,7 @@ class Listener:
             encoded, _ = network.hear(model, frames, lengths)
         projected = network.project_speech(model, encoded, vision=False)
         features = [p[:n] for p, n in zip(projected, tokens.tolist(), strict=True)]
-        context: rows.Context = rng.choices(("tools", "plain", "none"), (50, 38, 12))[0]
+        context: rows.Context = rng.choices(("tools", "plain", "none"), (62, 30, 8))[0]
         prefix = rows.run_context(model, self._writer, context, self._lora)
         made = make_rows(self._writer, rng, batch, context)
         return {context: rows.score(model, made, prefix, features, self._lora).loss}
