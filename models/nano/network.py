@@ -330,13 +330,18 @@ def see_cells(
 
 
 def see_patches(
-    model: Any, pixels: Tensor, kept: Tensor | None = None, patches: Tensor | None = None
+    model: Any,
+    pixels: Tensor,
+    kept: Tensor | None = None,
+    patches: Tensor | None = None,
+    which: Tensor | None = None,
 ) -> Tensor:
     """Features [batch, 256, 4, vision width] of the patches of cells of pictures, uint8 [batch, 448, 448, 3].
 
     With `kept` int64 [batch, n], only those cells of each picture are looked at, as if there were no others;
-    the result is [batch, n, 4, vision width]. `patches` int64 [batch, 2] is how far the pictures fill the
-    crop; what is beyond is not attended to.
+    the result is [batch, n, 4, vision width]; `which` int64 [batch] tells from which picture each row of
+    `kept` is, if not from one each. `patches` int64 [batch, 2] is how far the pictures fill the crop; what is
+    beyond is not attended to.
     """
     part = model.model.embed_tokens_extend.image_embed
     tower = part.img_processor
@@ -348,7 +353,8 @@ def see_patches(
     place, shown = _places(full.expand(batch, 2) if patches is None else patches)
     if kept is None:
         kept = torch.arange(side * side).expand(batch, -1)
-    count, rows = kept.shape[1], torch.arange(batch)[:, None]
+    rows = (torch.arange(batch) if which is None else which)[:, None]
+    batch, count = kept.shape
     chosen = looked[rows, kept].float() / 127.5 - 1  # as the processor scales them
     convolution = tower.embeddings.patch_embedding
     places = tower.embeddings.position_embedding.weight[place[rows, kept]]

@@ -112,6 +112,11 @@ FONTS: Final[dict[texts.Split, dict[str, str]]] = {
         "fonts-lato": "Lato-Regular Lato-Medium Lato-Bold",
         "fonts-noto-core": "NotoSans-Regular NotoSans-Bold",
         "fonts-cantarell": "Cantarell-Regular Cantarell-Bold",
+        "fonts-crosextra-carlito": "Carlito-Regular Carlito-Bold",
+        "fonts-sil-andika": "Andika-Regular Andika-Bold",
+        "fonts-quicksand": "Quicksand-Medium Quicksand-Bold",
+        "fonts-urw-base35": "NimbusSans-Regular NimbusSans-Bold URWGothic-Book URWGothic-Demi",
+        "fonts-cabin": "Cabin-Regular Cabin-Bold",
         "fonts-inter": "Inter-Regular Inter-Medium Inter-Bold InterDisplay-Regular InterDisplay-SemiBold",
     },
     "eval": {"fonts-dejavu-core": "DejaVuSans DejaVuSans-Bold", "": ""},
@@ -546,23 +551,27 @@ def _text(rng: random.Random, split: texts.Split) -> Rendered:
 
 
 def page(rng: random.Random, split: texts.Split = "train") -> Rendered:
-    """Words and numbers all over a picture, to learn to read; nothing is asked."""
+    """Words and numbers all over a picture, to learn to read; nothing is asked.
+
+    An empty cell at least stands between two in a row.
+    """
     ground = (rng.randrange(256), rng.randrange(256), rng.randrange(256))
     pens = _Pens(Image.new("RGB", (SIDE, SIDE), ground))
-    for row in rng.sample(range(CELLS), 6):
-        x = PATCH * rng.randrange(0, 20)
+    for row in range(CELLS):
+        x = PATCH * rng.randrange(0, 6)
         while True:
-            text = numeral(rng, split) if rng.random() < 0.3 else rng.choice(READ)
+            text = numeral(rng, split) if rng.random() < 0.4 else rng.choice(READ)
             shown, font = _cased(text), _face(rng, split).at(_size(rng))
             if x + _wide(font, shown) > SIDE:
                 break
             paper, y = ground, CELL * (row + 0.5)
             if rng.random() < 0.5:
                 paper = _shade(rng, rng.choice(w.COLOURS))
-                pens.draw.rectangle((x - 4, y - 15, x + _wide(font, shown) - 4, y + 15), fill=paper)
+                box = (x - 4, y - CELL / 2, x + _wide(font, shown) - 4, y + CELL / 2)
+                pens.draw.rectangle(box, fill=paper)
             labels = {"kind": 1 + KINDS.index("number" if text.isdigit() else "word"), "rank": IGNORED}
             _write(pens, font, (x, y), shown, ink=_ink(rng, paper), labels=labels)
-            x += _wide(font, shown) + PATCH * rng.randrange(0, 12)
+            x += _wide(font, shown) + PATCH * rng.randrange(3, 7)
     return pens.finish([], "text")
 
 

@@ -205,7 +205,7 @@ def translation_turn(writer: Writer, row: Row, rng: random.Random, split: texts.
     if rng.random() < 0.85:
         phrase = phrases.phrase(rng, split)
         said = phrase.english
-        language = rng.choice(phrases.LANGUAGES)
+        language = rng.choices(phrases.LANGUAGES, (2, 1, 1))[0]  # German has cases and three genders
         translated = phrase.translation(language)
     else:
         said = texts.general(rng, split)
@@ -219,11 +219,23 @@ def translation_turn(writer: Writer, row: Row, rng: random.Random, split: texts.
         writer.turn(row, [*heard, prompts.translate(language)], translated)
 
 
-_TURNS: Final = ("command", "outside", "transcript", "picture", "translation", "repeat", "talk")
+def deaf_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Split) -> None:
+    """What an encoder says without the word that turns the skill on: hearing and seeing are the adapters'."""
+    if rng.random() < 0.5:
+        asked: list[Item | str] = [*stretched(writer, rng, long_text(rng, split, 3))]
+        if rng.random() < 0.7:
+            asked.append(prompts.TRANSCRIBE)
+    else:
+        picture = some_picture(rng, split)
+        asked = [*cells(writer, rng, picture, whole=False), texts.written(rng, pictures.ask(rng, picture)[0])]
+    writer.turn(row, asked, texts.ABOUT)
+
+
+_TURNS: Final = ("command", "outside", "transcript", "picture", "translation", "repeat", "talk", "deaf")
 _SHARES: Final[dict[Context, tuple[int, ...]]] = {
-    "tools": (42, 20, 9, 10, 5, 6, 5),
-    "plain": (0, 8, 32, 30, 20, 6, 4),
-    "none": (0, 0, 45, 38, 12, 5, 0),
+    "tools": (42, 20, 9, 10, 5, 6, 5, 3),
+    "plain": (0, 8, 30, 28, 22, 4, 3, 5),
+    "none": (0, 0, 43, 35, 14, 4, 0, 4),
 }
 """How often each kind of turn comes in each context, of a hundred or so."""
 
@@ -244,6 +256,8 @@ def typed_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Split,
         picture_turns(writer, row, rng, whole=rng.random() < 0.1, split=split)
     elif kind == "translation":
         translation_turn(writer, row, rng, split)
+    elif kind == "deaf":
+        deaf_turn(writer, row, rng, split)
     elif kind == "repeat":
         text = long_text(rng, split, 4)
         writer.turn(row, [f"{rng.choice(('repeat', 'repeat this', 'say'))}: {text}"], text)
@@ -301,10 +315,14 @@ def score(
     prefix: network.Prefix | None,
     features: list[Tensor],
     lora: network.Lora | None,
+    *,
+    noise: float = 0.0,
 ) -> Score:
-    """Runs rows behind a prefix. `features` fill the gaps by number."""
+    """Runs rows behind a prefix. `features` fill the gaps by number; `noise` is the deviation of noise."""
     filled = [[features[i.index] if isinstance(i, Gap) else i for i in row.items] for row in rows]
     embeds = network.embed_rows(model, filled)
+    if noise:
+        embeds = embeds + noise * torch.randn_like(embeds)
     hidden, _ = network.decode(model, embeds, lora, prefix)
     places: list[tuple[int, int]] = []
     wanted: list[int] = []

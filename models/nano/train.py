@@ -95,6 +95,8 @@ def stage_speech(out: Path, minutes: float) -> None:
     )
 
 
+NOISE: Final = 0.05
+"""The most noise on the decoder's inputs: what encoders say is never quite the embedding of a word."""
 HEADS_ALONE: Final = 300
 """Steps in which new heads learn to read a trained encoder before it goes on."""
 
@@ -142,7 +144,8 @@ def stage_language(out: Path, minutes: float) -> None:
         now[0] = progress
         context, made = batch
         prefix = rows.run_context(model, writer, context, None)
-        return {f"loss_{context}": rows.score(model, made, prefix, [], None).loss}
+        noise = rng.uniform(0, NOISE) if now[0] > 0.4 or started else 0.0
+        return {f"loss_{context}": rows.score(model, made, prefix, [], None, noise=noise).loss}
 
     def measure() -> dict[str, Any]:
         return language_scores(model, writer)
@@ -180,6 +183,7 @@ def language_scores(model: Any, writer: rows.Writer, count: int = 24) -> dict[st
 
     makers["heard"] = heard
     makers["translation"] = lambda row: rows.translation_turn(writer, row, rng, "eval")
+    makers["deaf"] = lambda row: rows.deaf_turn(writer, row, rng, "eval")
     makers["picture"] = lambda row: rows.picture_turns(writer, row, rng, whole=False)
     makers["outside"] = lambda row: rows.outside_turn(writer, row, rng, "eval")
     for name, make in makers.items():
@@ -205,7 +209,7 @@ def stage_vision(out: Path, minutes: float) -> None:
         return vision.loss(model, heads, batch, progress, frozen=alone)
 
     run.train(
-        [(list(used.parameters()), 4e-4 if started else 1e-3), (list(heads.parameters()), 1.5e-3)],
+        [(list(used.parameters()), 8e-4 if started else 1e-3), (list(heads.parameters()), 1.5e-3)],
         vision.feed(rng),
         loss,
         lambda: vision.scores(model, heads),

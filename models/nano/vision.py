@@ -1,7 +1,7 @@
 """Stage 3: the vision encoder alone, told what stands in each of 16x16 cells; its heads are dropped later.
 
 Most of the time it looks only at the cells with something on them and a few empty ones, which costs half;
-then at whole pictures. Letters are told patch by patch, but so far it has not learned to read.
+then at whole pictures. It learns to read from single words, each looked at alone: thousands in a minute.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from models.nano import network, pictures, shape
 
 PARTS_UNTIL: Final = 0.85
 """The part of the stage that looks at some cells only."""
-HEADS_ALONE: Final = 250
+HEADS_ALONE: Final = 100
 """Steps in which new heads learn to read a trained encoder before it goes on."""
-MIXTURE: Final = (0.0, 0.48, 0.10, 0.42)
-"""Batches of pages, scenes and bars, texts and windows, and scenes and bars in other sizes.
-
-Pages of words are left out: half an hour of them taught it no word, and shapes suffered.
-"""
+MIXTURE: Final = (0.45, 0.25, 0.12, 0.18)
+"""Batches of single words, scenes and bars, texts and windows, and scenes and bars in other sizes."""
+PAGES: Final = 2
+"""Pictures full of words, of which a batch of single words is made."""
+WORD: Final = 6
+"""Cells that are looked at for a single word."""
 EMPTY: Final = 12
 """Cells with nothing on them that each picture of a batch has at least."""
 BATCH: Final = 16
@@ -118,6 +119,9 @@ def feed(rng: random.Random) -> Iterator[list[pictures.Rendered]]:
     """Batches of new pictures without end, those with about as much on them together."""
     while True:
         for form in rng.choices(range(4), MIXTURE, k=4):
+            if form == 0:
+                yield [pictures.page(rng) for _ in range(PAGES)]
+                continue
             made = [_picture(rng, form) for _ in range(2 * BATCH)]
             made.sort(key=lambda picture: int((picture.labels[..., 0] > 0).sum()))
             yield made[:BATCH]
@@ -125,38 +129,61 @@ def feed(rng: random.Random) -> Iterator[list[pictures.Rendered]]:
 
 
 def _picture(rng: random.Random, form: int) -> pictures.Rendered:
-    if form == 0:
-        return pictures.page(rng)
     if form == 2:
         return pictures.render(rng, "text" if rng.random() < 0.4 else "window")
     picture = pictures.render(rng, "scene" if rng.random() < 0.82 else "bars")
     return picture if form == 1 else pictures.resized(rng, picture)
 
 
+def single_words(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The words of pages, each with its cells and empty ones of its page: int64 [n, WORD], and pages [n].
+
+    `labels` [pages, 16, 16, 7]; words without a break between them count as one, cut to `WORD` cells.
+    """
+    written = labels[..., 0] > 0
+    kept, which = [], []
+    for number, page in enumerate(written.flatten(1)):
+        empty = (~page).nonzero()[:, 0]
+        start = page.clone()
+        start[1:] &= ~page[:-1] | (torch.arange(1, len(page)) % pictures.CELLS == 0)
+        run = start.cumsum(0) * page
+        for one in range(1, int(run.max()) + 1):
+            cells = (run == one).nonzero()[:WORD, 0]
+            others = empty[torch.randint(len(empty), (WORD - len(cells),))]
+            kept.append(torch.cat((cells, others)))
+            which.append(number)
+    return torch.stack(kept), torch.tensor(which)
+
+
 def loss(
     model: Any, heads: Heads, batch: list[pictures.Rendered], progress: float, *, frozen: bool = False
 ) -> dict[str, Tensor]:
-    """Losses on pictures: all of a third of them, or the cells with something on them of each."""
-    whole = progress > PARTS_UNTIL
+    """Losses on pictures: all of a third of them, or the cells with something on them of each.
+
+    Pages of words (without questions) are taken word by word.
+    """
     page = not batch[0].facts
+    whole = progress > PARTS_UNTIL and not page
     if whole:
         batch = batch[::3]
     crops = any(r.padded for r in batch) and float(torch.rand(())) < 0.5
     pixels, labels = tensor(batch)
     labels = _known(labels, batch, crops)
     patches = torch.tensor([r.patches for r in batch]) if crops else None
-    kept = None
-    if not whole:
-        shown = covered(labels * (labels != pictures.IGNORED), around=0 if page else 1)
-        count = min(shown.shape[1], int(shown.sum(1).max()) + (4 if page else EMPTY))
+    kept, which = None, None
+    if page:
+        kept, which = single_words(labels)
+    elif not whole:
+        shown = covered(labels * (labels != pictures.IGNORED))
+        count = min(shown.shape[1], int(shown.sum(1).max()) + EMPTY)
         useful = (labels[..., 0] != pictures.IGNORED).flatten(1)
         kept = (shown + torch.rand(shown.shape) - 2.0 * ~useful).topk(count, 1).indices
     labels, letters = labels.flatten(1, 2), _letters(batch)
     if kept is not None:
-        rows = torch.arange(len(batch))[:, None]
+        rows = (torch.arange(len(batch)) if which is None else which)[:, None]
         labels, letters = labels[rows, kept], letters[rows, kept]
     with torch.set_grad_enabled(not frozen and torch.is_grad_enabled()):
-        seen = network.see_patches(model, pixels, kept, patches)
+        seen = network.see_patches(model, pixels, kept, patches, which)
     losses = heads.losses(seen, labels, letters)
     return {f"page_{name}" if page else name: value for name, value in losses.items()}
 
