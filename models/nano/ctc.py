@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.frontend import FrontEnd
-from models.nano import corpus, network, shape, speech
+from models.nano import corpus, network, rows, shape, speech
 from models.nano import words as w
 
 TAP: Final = 2
@@ -27,6 +27,9 @@ ALIGNED: Final = 0.12
 GROWN: Final = 0.42
 """From here on, words count in full."""
 FRAMES: Final = 5_000  # a batch
+TIED: Final = 10.0
+"""The scale of scores that are products with embeddings, whose squares are about 1.1."""
+NEAR: Final = 0.7
 VARIED: Final = 0.5
 """The share of utterances that each change of `_vary` meets."""
 
@@ -58,14 +61,41 @@ class Heads(nn.Module):
         words = [c for word in text.split() for c in self.word_classes(word)]
         return words, [self.letter_class[c] for word in text.split() for c in self.phonemes[word]]
 
-    def read(self, encoded: Tensor) -> list[str]:
-        """Greedy words of each row [batch, time, width]."""
-        best = self.token_head(encoded).argmax(-1).tolist()
+    def read(self, scores: Tensor, counts: Tensor) -> list[str]:
+        """Greedy words of scores [batch, time, classes], of which `counts` int64 [batch] frames count."""
         out = []
-        for row in best:
+        for best, count in zip(scores.argmax(-1).tolist(), counts.tolist(), strict=True):
+            row = best[:count]
             kept = [c for n, c in enumerate(row) if c and (n == 0 or c != row[n - 1])]
             out.append(self._front.decode([self.tokens[c - 1] for c in kept]).strip())
         return out
+
+
+class Tied:
+    """CTC in the decoder's words: a class's score is how near what is projected is to its embedding."""
+
+    def __init__(self, heads: Heads, table: Tensor) -> None:
+        """`table` are the decoder's embeddings; its filler stands for blank."""
+        self.heads = heads
+        self.table = table.detach()[torch.tensor([shape.token_id(rows.BLANK), *heads.tokens])]
+
+    def scores(self, projected: Tensor) -> Tensor:
+        """Scores of classes of projected frames [..., width]."""
+        return TIED * (projected.float() @ self.table.T)
+
+    def distance(self, projected: Tensor, scores: Tensor, counts: Tensor) -> Tensor:
+        """How far frames [batch, time, width] are from the embeddings that scores speak of, squared."""
+        inside = torch.arange(projected.shape[1])[None] < counts[:, None]
+        wanted = F.softmax(scores.detach().float(), -1) @ self.table
+        return (projected - wanted)[inside].pow(2).sum(-1).mean()
+
+    def loss(self, projected: Tensor, counts: Tensor, said: list[str]) -> dict[str, Tensor]:
+        """CTC, and the distance from mixtures of embeddings."""
+        scores = self.scores(projected)
+        return {
+            "word": ctc_loss(scores, counts, [self.heads.targets(text)[0] for text in said]),
+            "near": NEAR * self.distance(projected, scores, counts),
+        }
 
 
 def vocabulary() -> list[str]:

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 # torch's own name for it
 from torch import Tensor
 
 from models import prompts
@@ -19,8 +18,6 @@ from models.frontend import FrontEnd
 from models.nano import corpus, ctc, network, phrases, rows, shape, speech, texts
 from models.nano.wer import word_errors
 
-WARM: Final = 0.06
-"""The first part of the stage: the projector alone learns to say in word embeddings what CTC reads."""
 JOINED: Final = 0.3
 """The share of rows without tools that are one long recording, made of several clips one after the other."""
 LONGEST: Final = 3000
@@ -113,33 +110,17 @@ def make_rows(
 
 
 class Listener:
-    """The model with its speech adapter and the CTC heads."""
+    """The model with its speech adapter."""
 
-    def __init__(
-        self, model: Any, heads: ctc.Heads, lora: network.Lora | None, writer: rows.Writer, front: FrontEnd
-    ) -> None:
-        self._model, self._heads, self._lora = model, heads, lora
+    def __init__(self, model: Any, lora: network.Lora | None, writer: rows.Writer, front: FrontEnd) -> None:
+        self._model, self._lora = model, lora
         self._writer, self._front = writer, front
 
-    def _targets(self, encoded: Tensor) -> Tensor:
-        """What CTC reads, frame by frame, as mixtures of word embeddings; blank is the base's filler."""
-        table = self._model.model.embed_tokens.weight
-        ids = torch.tensor([shape.token_id(rows.BLANK), *self._heads.tokens])
-        out: Tensor = F.softmax(self._heads.token_head(encoded), -1) @ table[ids]
-        return out
-
-    def loss(self, batch: list[corpus.Utterance], rng: random.Random, progress: float) -> dict[str, Tensor]:
+    def loss(self, batch: list[corpus.Utterance], rng: random.Random) -> dict[str, Tensor]:
         """The losses of one batch of clips."""
         model = self._model
         frames, lengths = ctc.pad(batch, rng)
         tokens = -(-lengths // 8)
-        if progress < WARM:
-            with torch.no_grad():
-                encoded, _ = network.hear(model, frames, lengths)
-                wanted = self._targets(encoded)
-            inside = torch.arange(encoded.shape[1])[None] < tokens[:, None]
-            projected = network.project_speech(model, encoded, vision=False)
-            return {"warm": (projected - wanted)[inside].pow(2).sum(-1).mean()}
         with torch.no_grad():
             encoded, _ = network.hear(model, frames, lengths)
         projected = network.project_speech(model, encoded, vision=False)
@@ -167,7 +148,7 @@ class Listener:
                 break
             out.append(best)
             hidden, cache = network.decode(model, table[best][None, None], self._lora, cache)
-        return self._front.decode(out).strip()
+        return self._front.decode([i for i in out if i < shape.FIRST_SPECIAL]).strip()
 
     @torch.no_grad()
     def scores(self, held: list[corpus.Utterance]) -> dict[str, Any]:

@@ -485,9 +485,15 @@ def _row(y: float) -> float:
     return CELL * (y // CELL + 0.5)
 
 
+@functools.lru_cache(200_000)
+def _length(font: Any, text: str) -> float:
+    """How wide a text is, in pixels."""
+    return float(font.getlength(text))
+
+
 def _wide(font: Any, text: str) -> int:
     """How far a word reaches with the space behind it, in whole patches."""
-    return PATCH * math.ceil(float(font.getlength(text) + font.size * 0.22) / PATCH)
+    return PATCH * math.ceil((_length(font, text) + font.size * 0.22) / PATCH)
 
 
 def _write(
@@ -495,17 +501,17 @@ def _write(
 ) -> None:
     """One word with its labels; `at` is where its line begins, in the middle of its height."""
     x, y = at
-    wide, half = font.getlength(text), CELL / 2 - 1
+    wide, half = _length(font, text), CELL / 2 - 1
     pens.draw.text((x, y), text, font=font, fill=ink, anchor="lm")
     spare = max(0.0, CELL + 2 - wide)  # a short word has a cell too
     pens.mark((x, y - half, x + wide + spare, y + half), labels | _say(text.lower()))
     for number, character in enumerate(text):
-        left, right = (x + font.getlength(text[:n]) for n in (number, number + 1))
+        left, right = (x + _length(font, text[:n]) for n in (number, number + 1))
         pens.letter((left, y - half, right, y + half), character)
 
 
 def _luma(colour: tuple[int, int, int]) -> float:
-    return float(np.dot(colour, (0.3, 0.59, 0.11)))
+    return 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2]
 
 
 def _ink(rng: random.Random, ground: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -667,7 +673,7 @@ def _button(
     left, top, right, bottom = area
     body, grey = theme
     font, shown = face.at(_size(rng)), _cased(word)
-    long = font.getlength(shown)
+    long = _length(font, shown)
     wide, high = long / 2 + rng.uniform(8, 28), rng.uniform(20, 28)
     x, y = ((rng.randrange(3) + 0.5 + rng.uniform(-0.25, 0.25)) * SIDE / 3 for _ in range(2))
     x = min(max(x, left + wide + 14), right - wide - 8)

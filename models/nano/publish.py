@@ -45,7 +45,7 @@ def assemble(out: Path) -> tuple[Any, network.Lora, network.Lora]:
     parts: dict[str, dict[str, nn.Module]] = {
         "language": {"decoder": network.decoder(model)},
         "vision": {"tower": network.tower(model)},
-        "speech": {"encoder": audio.encoder},
+        "join": {"encoder": audio.encoder},
         "listen": {
             "lora": speech_lora,
             "projector": network.speech_projector(model, vision=False),

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 # torch's own name for it
 from torch import Tensor
 
 from models.frontend import FrontEnd
@@ -35,7 +34,7 @@ FOLLOWED, SECOND = 0.3, 0.2
 PARTS_UNTIL: Final = 0.45
 """The part of the stage that shows only the cells with something on them, and once; then all, twice."""
 WARM: Final = 0.04
-"""The first part of the stage: the projectors alone learn to name what is seen and heard, in embeddings."""
+"""The first part of the stage: the projector alone learns to name what is seen, in embeddings."""
 VOICES: Final = 50
 """Recordings of each question."""
 FIRST, NEW = 320, 0.5
@@ -148,10 +147,6 @@ class Voices:
         """One of the recordings of a question, if there is one."""
         return rng.choice(self._clips[question]) if question in self._clips else None
 
-    def some(self, rng: random.Random, count: int) -> list[Clip]:
-        """Some recordings."""
-        return [rng.choice(self._clips[q]) for q in rng.choices(list(self._clips), k=count)]
-
 
 def _parts(features: Tensor, labels: Tensor) -> Tensor:
     """Of the features [n, length, width] of whole pictures, the cells that show something and some others."""
@@ -178,10 +173,8 @@ def row(writer: rows.Writer, turns: list[tuple[list[rows.Item | str], str]]) -> 
 class Viewer:
     """The model with its vision adapter."""
 
-    def __init__(
-        self, model: Any, lora: network.Lora | None, writer: rows.Writer, heads: ctc.Heads | None = None
-    ) -> None:
-        self._model, self._lora, self._writer, self._heads = model, lora, writer, heads
+    def __init__(self, model: Any, lora: network.Lora | None, writer: rows.Writer) -> None:
+        self._model, self._lora, self._writer = model, lora, writer
 
     def _start(
         self, context: network.Prefix | None, features: Tensor, before: Before | None = None
@@ -241,16 +234,6 @@ class Viewer:
         out: Tensor = ((grid - wanted).pow(2).sum(-1) * weight).sum() / weight.sum()
         return out
 
-    def _spoken_anchor(self, clips: list[Clip]) -> Tensor:
-        """Distance of features of clips from the embeddings of what the CTC head reads."""
-        assert self._heads is not None
-        ids = torch.tensor([shape.token_id(rows.BLANK), *self._heads.tokens])
-        with torch.no_grad():
-            scores = self._heads.token_head(torch.cat([clip.encoded for clip in clips]))
-            wanted = F.softmax(scores.float(), -1) @ self._model.model.embed_tokens.weight[ids]
-        out: Tensor = (torch.cat(self._hear(clips)) - wanted).pow(2).sum(-1).mean()
-        return out
-
     def _project(self, seen: list[Shown]) -> Tensor:
         crops, overviews = torch.stack([s.crop for s in seen]), torch.stack([s.overview for s in seen])
         return network.project_picture(self._model, crops, overviews)
@@ -285,8 +268,7 @@ class Viewer:
         labels = torch.stack([s.labels for s in seen])
         anchor = ANCHOR * self._anchor(features, labels)
         if progress < WARM:
-            heard = {"heard": self._spoken_anchor(voices.some(rng, 24))} if self._heads else {}
-            return {"anchor": anchor, **heard}
+            return {"anchor": anchor}
         before = None
         if rng.random() < SECOND:
             others = gallery.choose(len(seen))

@@ -52,10 +52,11 @@ def write(checkpoint: Path, out: Path) -> None:
         "language": {"decoder": network.decoder(model)},
         "vision": {"tower": network.tower(model)},
         "speech.start": {"encoder": audio.encoder},
-        "listen.start": {
-            "lora": lora(model, checkpoint / "speech-lora"),
+        "join.start": {
+            "encoder": audio.encoder,
             "projector": network.speech_projector(model, vision=False),
         },
+        "listen.start": {"lora": lora(model, checkpoint / "speech-lora")},
         "see.start": {
             "lora": lora(model, checkpoint / "vision-lora"),
             "seen": network.picture_projector(model),

@@ -67,17 +67,6 @@ def stage_speech(out: Path, minutes: float) -> None:
     held = _held_out_speech(out, front)
     rng = _rng(out, "speech")
 
-    def measure() -> dict[str, Any]:
-        errors: dict[str, list[int]] = {}
-        with torch.no_grad():
-            for batch in ctc.batches(held, random.Random(0)):
-                read = heads.read(network.hear(model, *ctc.pad(batch))[0])
-                for utterance, text in zip(batch, read, strict=True):
-                    pair = errors.setdefault(utterance.kind, [0, 0])
-                    pair[0] += word_errors(utterance.text, text)
-                    pair[1] += len(utterance.text.split())
-        return {f"wer_{kind}": round(a / b, 4) for kind, (a, b) in errors.items()}
-
     started = _start(out, "speech", encoder=encoder)
     run = Run(out, "speech", minutes, {"encoder": encoder, "heads": heads})
 
@@ -91,7 +80,63 @@ def stage_speech(out: Path, minutes: float) -> None:
         [(list(encoder.parameters()), 1.4e-3 if started else 2e-3), (list(heads.parameters()), 2e-3)],
         _speech_feed(out, rng),
         loss,
-        measure,
+        lambda: _word_errors(model, heads, held, heads.token_head),
+    )
+
+
+@torch.no_grad()
+def _word_errors(
+    model: Any, heads: ctc.Heads, held: list[corpus.Utterance], score: Callable[[Tensor], Tensor]
+) -> dict[str, Any]:
+    """Word error rates by kind; `score` gives the scores of classes of encoded frames."""
+    errors: dict[str, list[int]] = {}
+    for batch in ctc.batches(held, random.Random(0)):
+        frames, lengths = ctc.pad(batch)
+        read = heads.read(score(network.hear(model, frames, lengths)[0]), -(-lengths // 8))
+        for utterance, text in zip(batch, read, strict=True):
+            pair = errors.setdefault(utterance.kind, [0, 0])
+            pair[0] += word_errors(utterance.text, text)
+            pair[1] += len(utterance.text.split())
+    return {f"wer_{kind}": round(a / b, 4) for kind, (a, b) in errors.items()}
+
+
+WARM: Final = 0.05
+"""The part of `join` in which a new projector alone learns to say in embeddings what the head reads."""
+
+
+def stage_join(out: Path, minutes: float) -> None:
+    """The speech encoder and its projector into the decoder's words: CTC tied to the embeddings."""
+    front = FrontEnd(out / "front")
+    model = network.build()
+    heads = ctc.Heads(front, ctc.vocabulary())
+    encoder = model.model.embed_tokens_extend.audio_embed.encoder
+    projector = network.speech_projector(model, vision=False)
+    _load(out, "language", decoder=network.decoder(model))
+    tied = ctc.Tied(heads, model.model.embed_tokens.weight)
+    started = _start(out, "join", encoder=encoder, projector=projector)
+    if not started or (out / "speech.pt").exists():
+        _load(out, "speech", encoder=encoder, heads=heads)
+    held = _held_out_speech(out, front)
+    rng = _rng(out, "join")
+
+    def loss(batch: list[corpus.Utterance], progress: float) -> dict[str, Tensor]:
+        frames, lengths = ctc.pad(batch, rng)
+        counts = -(-lengths // 8)
+        warm = not started and progress < WARM
+        with torch.set_grad_enabled(not warm):
+            encoded, _ = network.hear(model, frames, lengths)
+        projected = network.project_speech(model, encoded, vision=False)
+        if warm:
+            return {"warm": tied.distance(projected, heads.token_head(encoded), counts)}
+        return tied.loss(projected, counts, [utterance.text for utterance in batch])
+
+    Run(out, "join", minutes, {"encoder": encoder, "projector": projector}).train(
+        [(list(encoder.parameters()), 5e-4), (list(projector.parameters()), 1e-3)],
+        _speech_feed(out, rng),
+        loss,
+        lambda: _word_errors(
+            model, heads, held, lambda x: tied.scores(network.project_speech(model, x, vision=False))
+        ),
     )
 
 
@@ -236,22 +281,21 @@ def stage_listen(out: Path, minutes: float) -> None:
     front = FrontEnd(out / "front")
     writer = rows.Writer(front)
     model = network.build()
-    heads = ctc.Heads(front, ctc.vocabulary())
     encoder = model.model.embed_tokens_extend.audio_embed.encoder
     decoder = network.decoder(model)
-    _load(out, "speech", encoder=encoder, heads=heads)
+    lora, projector = network.Lora(model.model.layers), network.speech_projector(model, vision=False)
+    _start(out, "listen", lora=lora)
+    _load(out, "join", encoder=encoder, projector=projector)
     _load(out, "language", decoder=decoder)
     _freeze(decoder, encoder)
-    lora, projector = network.Lora(model.model.layers), network.speech_projector(model, vision=False)
-    _start(out, "listen", lora=lora, projector=projector)
     held = _held_out_speech(out, front)[:60]
     rng = _rng(out, "listen")
     quiet = listen.silence(front, rng, 300)
-    parts = listen.Listener(model, heads, lora, writer, front)
+    parts = listen.Listener(model, lora, writer, front)
     Run(out, "listen", minutes, {"lora": lora, "projector": projector}).train(
-        [([*lora.parameters(), *projector.parameters()], 2e-3)],
+        [(list(lora.parameters()), 2e-3), (list(projector.parameters()), 3e-4)],
         _speech_feed(out, rng),
-        lambda batch, progress: parts.loss([*batch, rng.choice(quiet)], rng, progress),
+        lambda batch, _: parts.loss([*batch, rng.choice(quiet)], rng),
         lambda: parts.scores(held),
     )
 
@@ -262,12 +306,11 @@ def stage_see(out: Path, minutes: float) -> None:
     model = network.build()
     part = model.model.embed_tokens_extend
     used, decoder, encoder = network.tower(model), network.decoder(model), part.audio_embed.encoder
-    heads = ctc.Heads(front, ctc.vocabulary())
-    _load(out, "vision", tower=used)
-    _load(out, "speech", encoder=encoder, heads=heads)
-    _load(out, "language", decoder=decoder)
-    _freeze(decoder, used, encoder, heads)
     lora, heard = network.Lora(model.model.layers), network.speech_projector(model, vision=True)
+    _load(out, "vision", tower=used)
+    _load(out, "join", encoder=encoder, projector=heard)
+    _load(out, "language", decoder=decoder)
+    _freeze(decoder, used, encoder)
     seen, separators = network.picture_projector(model), network.separators(model)
     _start(out, "see", lora=lora, seen=seen, separators=separators)
     rng = _rng(out, "see")
@@ -275,7 +318,7 @@ def stage_see(out: Path, minutes: float) -> None:
     held = see.Voices(model, _held_out_questions(out, front))
     gallery = see.Gallery(model, rng)
     gallery.add(see.FIRST)
-    viewer = see.Viewer(model, lora, rows.Writer(front), heads)
+    viewer = see.Viewer(model, lora, rows.Writer(front))
     modules: dict[str, nn.Module] = {"lora": lora, "heard": heard, "seen": seen, "separators": separators}
     Run(out, "see", minutes, modules).train(
         [([p for module in modules.values() for p in module.parameters()], 1e-3)],
@@ -296,6 +339,7 @@ def _held_out_questions(out: Path, front: FrontEnd) -> list[corpus.Utterance]:
 STAGES: Final[dict[str, tuple[Callable[[Path, float], None], float]]] = {
     "speech": (stage_speech, 70),
     "language": (stage_language, 65),
+    "join": (stage_join, 35),
     "vision": (stage_vision, 65),
     "listen": (stage_listen, 80),
     "see": (stage_see, 50),
