@@ -52,6 +52,13 @@ def test_two_taps_are_two() -> None:
     assert told == [Pressed("k"), Released("k", 0.1), Pressed("k"), Released("k", 0.5)]
 
 
+def test_a_key_whose_release_another_program_got_can_be_pressed_again() -> None:
+    presses = Presses()
+    assert presses.press("k", 0.0) == [Pressed("k")]
+    presses.forget("k")
+    assert presses.press("k", 5.0) == [Pressed("k")]
+
+
 @given(st.lists(st.floats(0.001, 0.2), min_size=1, max_size=200))
 def test_a_storm_is_one_press(gaps: list[float]) -> None:
     """Presses that follow one another faster than a person means them."""

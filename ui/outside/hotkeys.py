@@ -73,6 +73,10 @@ class Presses:
         self._told[key] = now
         return [Released(key, now - self._down.pop(key))]
 
+    def forget(self, key: str) -> None:
+        """It is no longer watched; when it is again, it is taken to be up."""
+        self._down.pop(key, None)
+
 
 def available() -> bool:
     """Whether keys can be grabbed here: an X server that is not one inside Wayland."""
@@ -203,7 +207,10 @@ class Hotkeys:
                 if word == _CATCH:
                     self._grab(ESCAPE, "Esc")
                 else:
-                    self._ungrab(*self._code("Esc"))
+                    code, modifiers = self._code("Esc")
+                    self._ungrab(code, modifiers)
+                    if code in down:  # its release may go to another program now
+                        presses.forget(down.pop(code))
             while self._display.pending_events():
                 event = self._display.next_event()
                 if event.type not in (X.KeyPress, X.KeyRelease):
