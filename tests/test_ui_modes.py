@@ -22,7 +22,7 @@ from assistant.history.replay import figures_of, mode_of
 from assistant.history.store import History
 from assistant.media import sound
 from assistant.media.sound import RATE, Sound
-from assistant.modes import Mode, Show, cannot, write_down
+from assistant.modes import Mode, Name, Show, cannot, write_down
 from assistant.turn import Phase
 from assistant.voice import speech
 from assistant.voice.dictation import dictate
@@ -225,7 +225,7 @@ def test_a_recording_is_written_down_and_translated_or_nano_says_what_it_cannot(
         told: list[brain.BrainEvent] = []
         one.conductor.told.connect(told.append)
 
-        def ask(mode: str, sound: Path) -> str:
+        def ask(mode: Name, sound: Path) -> str:
             told.clear()
             one.window.composer.mode_button.choose(Mode(mode, "German"))
             one.window.composer.add_file(sound)
@@ -234,7 +234,8 @@ def test_a_recording_is_written_down_and_translated_or_nano_says_what_it_cannot(
             wait_until(lambda: any(isinstance(event, brain.Answered | brain.Failed) for event in told))
             return one.window.transcript.toPlainText()
 
-        for mode in ("transcribe", "translate"):
+        modes: tuple[Name, ...] = ("transcribe", "translate")
+        for mode in modes:
             text = ask(mode, said)
             assert HELLO in text
             assert TIMER in text

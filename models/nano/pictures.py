@@ -493,7 +493,7 @@ def _length(font: Any, text: str) -> float:
 
 def _wide(font: Any, text: str) -> int:
     """How far a word reaches with the space behind it, in whole patches."""
-    return PATCH * math.ceil((_length(font, text) + font.size * 0.22) / PATCH)
+    return PATCH * math.ceil((_length(font, text) + float(font.size) * 0.22) / PATCH)
 
 
 def _write(

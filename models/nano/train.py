@@ -255,7 +255,7 @@ def stage_vision(out: Path, minutes: float) -> None:
 
     run.train(
         [(list(used.parameters()), 8e-4 if started else 1e-3), (list(heads.parameters()), 1.5e-3)],
-        vision.feed(rng),
+        vision.feed(rng, lambda: run.spent / run.seconds),
         loss,
         lambda: vision.scores(model, heads),
     )

@@ -7,7 +7,7 @@ then at whole pictures. It learns to read from single words, each looked at alon
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -21,8 +21,10 @@ PARTS_UNTIL: Final = 0.85
 """The part of the stage that looks at some cells only."""
 HEADS_ALONE: Final = 100
 """Steps in which new heads learn to read a trained encoder before it goes on."""
-MIXTURE: Final = (0.45, 0.25, 0.12, 0.18)
-"""Batches of single words, scenes and bars, texts and windows, and scenes and bars in other sizes."""
+READING_UNTIL: Final = 0.6
+"""The part of the stage in which reading comes first."""
+MIXTURE: Final = ((0.76, 0.1, 0.05, 0.09), (0.3, 0.28, 0.2, 0.22))
+"""Shares of single words, scenes and bars, texts and windows, and the first in other sizes: then, later."""
 PAGES: Final = 2
 """Pictures full of words, of which a batch of single words is made."""
 WORD: Final = 6
@@ -115,10 +117,10 @@ def _known(labels: Tensor, rendered: list[pictures.Rendered], crops: bool) -> Te
     return labels
 
 
-def feed(rng: random.Random) -> Iterator[list[pictures.Rendered]]:
+def feed(rng: random.Random, progress: Callable[[], float]) -> Iterator[list[pictures.Rendered]]:
     """Batches of new pictures without end, those with about as much on them together."""
     while True:
-        for form in rng.choices(range(4), MIXTURE, k=4):
+        for form in rng.choices(range(4), MIXTURE[progress() > READING_UNTIL], k=4):
             if form == 0:
                 yield [pictures.page(rng) for _ in range(PAGES)]
                 continue
