@@ -84,13 +84,14 @@ BLANK: Final = "<|tag|>"
 
 
 def stretched(writer: Writer, rng: random.Random, text: str) -> list[Item]:
-    """A text as an encoder would say it: words that last, with blanks between them, more if spoken slowly."""
-    out: list[Item] = []
+    """A text as an encoder would say it: words that last, blanks between them and around, pauses."""
+    blank = shape.token_id(BLANK)
+    out: list[Item] = [blank] * rng.randint(0, 10)
     gaps = rng.choice(((0, 1, 1, 2, 3), (1, 2, 3, 4, 5), (0, 0, 1), (2, 3, 3, 4, 9)))
     for i in writer.encode(f" {text}"):
-        out += [shape.token_id(BLANK)] * rng.choice(gaps)
+        out += [blank] * (rng.choice(gaps) if rng.random() < 0.97 else rng.randint(6, 20))
         out += [i] * rng.choice((1, 1, 1, 2))
-    return [*out, *[shape.token_id(BLANK)] * rng.randint(0, 3)]
+    return [*out, *[blank] * rng.randint(0, 8)]
 
 
 def long_text(rng: random.Random, split: texts.Split, most: int = 7) -> str:
@@ -233,9 +234,9 @@ def deaf_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Split) 
 
 _TURNS: Final = ("command", "outside", "transcript", "picture", "translation", "repeat", "talk", "deaf")
 _SHARES: Final[dict[Context, tuple[int, ...]]] = {
-    "tools": (42, 20, 9, 10, 5, 6, 5, 3),
-    "plain": (0, 8, 30, 28, 22, 4, 3, 5),
-    "none": (0, 0, 43, 35, 14, 4, 0, 4),
+    "tools": (42, 20, 9, 10, 5, 6, 5, 2),
+    "plain": (0, 8, 30, 28, 24, 4, 3, 3),
+    "none": (0, 0, 43, 35, 15, 4, 0, 3),
 }
 """How often each kind of turn comes in each context, of a hundred or so."""
 

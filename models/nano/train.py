@@ -284,7 +284,7 @@ def stage_listen(out: Path, minutes: float) -> None:
     encoder = model.model.embed_tokens_extend.audio_embed.encoder
     decoder = network.decoder(model)
     lora, projector = network.Lora(model.model.layers), network.speech_projector(model, vision=False)
-    _start(out, "listen", lora=lora)
+    started = _start(out, "listen", lora=lora)
     _load(out, "join", encoder=encoder, projector=projector)
     _load(out, "language", decoder=decoder)
     _freeze(decoder, encoder)
@@ -293,7 +293,7 @@ def stage_listen(out: Path, minutes: float) -> None:
     quiet = listen.silence(front, rng, 300)
     parts = listen.Listener(model, lora, writer, front)
     Run(out, "listen", minutes, {"lora": lora, "projector": projector}).train(
-        [(list(lora.parameters()), 2e-3), (list(projector.parameters()), 3e-4)],
+        [(list(lora.parameters()), 7e-4 if started else 2e-3), (list(projector.parameters()), 1e-4)],
         _speech_feed(out, rng),
         lambda batch, _: parts.loss([*batch, rng.choice(quiet)], rng),
         lambda: parts.scores(held),

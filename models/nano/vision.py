@@ -23,10 +23,12 @@ HEADS_ALONE: Final = 100
 """Steps in which new heads learn to read a trained encoder before it goes on."""
 READING_UNTIL: Final = 0.6
 """The part of the stage in which reading comes first."""
-MIXTURE: Final = ((0.76, 0.1, 0.05, 0.09), (0.3, 0.28, 0.2, 0.22))
+MIXTURE: Final = ((0.76, 0.1, 0.05, 0.09), (0.35, 0.27, 0.18, 0.2))
 """Shares of single words, scenes and bars, texts and windows, and the first in other sizes: then, later."""
 PAGES: Final = 2
 """Pictures full of words, of which a batch of single words is made."""
+HEIGHTS: Final = (0, 1, 1, 4)
+"""How many rows of such a picture are looked at together; 0 stands for single words."""
 WORD: Final = 6
 """Cells that are looked at for a single word."""
 EMPTY: Final = 12
@@ -157,12 +159,20 @@ def single_words(labels: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(kept), torch.tensor(which)
 
 
+def rows(pages: int, height: int) -> tuple[Tensor, Tensor]:
+    """Some rows of cells at a time, one below the other: int64 [n, height * 16], and pages [n]."""
+    count = pages * pictures.CELLS // height
+    kept = torch.arange(count * height * pictures.CELLS).view(count, -1) % pictures.CELLS**2
+    return kept, torch.arange(pages).repeat_interleave(pictures.CELLS // height)
+
+
 def loss(
     model: Any, heads: Heads, batch: list[pictures.Rendered], progress: float, *, frozen: bool = False
 ) -> dict[str, Tensor]:
     """Losses on pictures: all of a third of them, or the cells with something on them of each.
 
-    Pages of words (without questions) are taken word by word.
+    Pages of words (without questions) are taken word by word, or one row or four at a time, so that words
+    which stand side by side are told apart.
     """
     page = not batch[0].facts
     whole = progress > PARTS_UNTIL and not page
@@ -174,7 +184,8 @@ def loss(
     patches = torch.tensor([r.patches for r in batch]) if crops else None
     kept, which = None, None
     if page:
-        kept, which = single_words(labels)
+        height = int(torch.tensor(HEIGHTS)[torch.randint(len(HEIGHTS), ())])
+        kept, which = rows(len(batch), height) if height else single_words(labels)
     elif not whole:
         shown = covered(labels * (labels != pictures.IGNORED))
         count = min(shown.shape[1], int(shown.sum(1).max()) + EMPTY)
@@ -182,8 +193,8 @@ def loss(
         kept = (shown + torch.rand(shown.shape) - 2.0 * ~useful).topk(count, 1).indices
     labels, letters = labels.flatten(1, 2), _letters(batch)
     if kept is not None:
-        rows = (torch.arange(len(batch)) if which is None else which)[:, None]
-        labels, letters = labels[rows, kept], letters[rows, kept]
+        owner = (torch.arange(len(batch)) if which is None else which)[:, None]
+        labels, letters = labels[owner, kept], letters[owner, kept]
     with torch.set_grad_enabled(not frozen and torch.is_grad_enabled()):
         seen = network.see_patches(model, pixels, kept, patches, which)
     losses = heads.losses(seen, labels, letters)
