@@ -80,13 +80,13 @@ def _plot(draw: ImageDraw.ImageDraw, top: int, name: str, notes: list[dict[str, 
     peak = max(sorted(value for points in lines.values() for _, value in points)[: -1 or None]) or 1.0
     draw.text((right - 40, low + 6), f"{most:.0f} min", "black", font)
     draw.text((4, high - 6), f"{peak:.2g}", "black", font)
-    for (key, points), colour in zip(sorted(lines.items()), _COLOURS, strict=False):
+    highest = sorted(lines, key=lambda key: lines[key][-1][1], reverse=True)[: len(_COLOURS)]
+    for place, (key, colour) in enumerate(zip(sorted(highest), _COLOURS, strict=False)):
+        points = lines[key]
         at = [(left + (right - left) * x / most, low - (low - high) * min(1.0, y / peak)) for x, y in points]
         if len(at) > 1:
             draw.line(at, colour, 2)
-        draw.text(
-            (right + 8, high + 14 * sorted(lines).index(key)), f"{key} {points[-1][1]:.2f}", colour, font
-        )
+        draw.text((right + 8, high + 14 * place), f"{key} {points[-1][1]:.2f}", colour, font)
 
 
 def _sha256(paths: list[Path]) -> str:

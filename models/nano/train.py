@@ -295,7 +295,7 @@ def stage_listen(out: Path, minutes: float) -> None:
     Run(out, "listen", minutes, {"lora": lora, "projector": projector}).train(
         [(list(lora.parameters()), 7e-4 if started else 2e-3), (list(projector.parameters()), 1e-4)],
         _speech_feed(out, rng),
-        lambda batch, _: parts.loss([*batch, rng.choice(quiet)], rng),
+        lambda batch, _: parts.loss([*batch, *rng.sample(quiet, 2)], rng),
         lambda: parts.scores(held),
     )
 
