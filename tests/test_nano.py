@@ -25,7 +25,7 @@ from assistant.engine.protocol import Clip, GenerateOptions, Picture, Token
 from assistant.engine.session import LocalSession
 from models import package, prompts
 from models.frontend import AUDIO_ID, IMAGE_ID, FrontEnd
-from models.nano import evaluate, flite, pictures, see, speech, texts
+from models.nano import drawing, evaluate, flite, pictures, see, speech, texts
 from models.nano.asking import Ask, Asked, Sound, loops
 from models.nano.figure import Figure, bootstrap, wilson
 from models.nano.wer import word_errors
@@ -311,6 +311,6 @@ def test_pictures_repeat() -> None:
     first, second = (pictures.render(random.Random(9), "scene") for _ in range(2))
     assert first.png() == second.png()
     assert first.facts == second.facts
-    kinds = {pictures.KINDS[k - 1] for k in np.unique(first.labels[..., 0]) if k}
+    kinds = {drawing.KINDS[k - 1] for k in np.unique(first.labels[..., 0]) if k}
     asked = {q.rsplit(" ", 1)[1] for q, _ in first.facts if q.startswith("where")}
     assert kinds <= asked

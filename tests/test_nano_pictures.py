@@ -18,7 +18,7 @@ from models.checkpoint import Checkpoint
 from models.export.settings import vision_processor
 from models.export.vision import write_vision
 from models.frontend import FrontEnd
-from models.nano import network, pictures, rows, shape, texts, vision
+from models.nano import drawing, lettering, network, pictures, rows, shape, texts, vision
 
 FOLDER = package.embedded().parent / "checkpoint"
 
@@ -39,33 +39,33 @@ def test_training_and_evaluation_share_no_text_and_no_font() -> None:
     seen: dict[str, set[str]] = {}
     for split in ("train", "eval"):
         rng = random.Random(3)
-        kinds: tuple[pictures.Kind, ...] = ("text", "window")
+        kinds: tuple[drawing.Kind, ...] = ("text", "window")
         made = [pictures.render(rng, kind, split=split) for kind in kinds for _ in range(60)]
         found = {pictures.shown_text(picture) for picture in made}
         seen[split] = {text for text in found if text is not None}
         assert {texts.split_of(text) for text in seen[split]} == {split}
     assert seen["train"].isdisjoint(seen["eval"])
-    fonts = [{n for names in found.values() for n in names.split()} for found in pictures.FONTS.values()]
+    fonts = [{n for names in found.values() for n in names.split()} for found in lettering.FONTS.values()]
     assert fonts[0].isdisjoint(fonts[1])
-    assert set(pictures.FONTS["train"]).isdisjoint(pictures.FONTS["eval"])
+    assert set(lettering.FONTS["train"]).isdisjoint(lettering.FONTS["eval"])
 
 
 def test_a_missing_font_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "_font_files", dict)
-    monkeypatch.setattr(pictures, "_size", lambda _: 7)  # a font that is not open yet
+    monkeypatch.setattr(lettering, "_font_files", dict)
+    monkeypatch.setattr(lettering, "_size", lambda _: 7)  # a font that is not open yet
     with pytest.raises(SystemExit, match="install Debian's package fonts-"):
         pictures.render(random.Random(1), "text")
 
 
-@pytest.mark.parametrize("kind", pictures.ALL_KINDS)
-def test_facts_agree_with_labels(kind: pictures.Kind) -> None:
+@pytest.mark.parametrize("kind", drawing.ALL_KINDS)
+def test_facts_agree_with_labels(kind: drawing.Kind) -> None:
     """What a question asks for can be read off the cells."""
     for seed in range(8):
         picture = pictures.render(random.Random(seed), kind, split="eval")
         said = {
             word
             for values in picture.labels[picture.labels[..., 0] > 0].tolist()
-            for group, value in zip(pictures.CELL_WORDS, values, strict=True)
+            for group, value in zip(drawing.CELL_WORDS, values, strict=True)
             for word in group[value].split()
         }
         for _, answer in picture.facts:
@@ -74,7 +74,7 @@ def test_facts_agree_with_labels(kind: pictures.Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", ["scene", "bars"])
-def test_other_sizes_are_seen_as_the_package_shows_them(kind: pictures.Kind, front: FrontEnd) -> None:
+def test_other_sizes_are_seen_as_the_package_shows_them(kind: drawing.Kind, front: FrontEnd) -> None:
     rng = random.Random(5)
     for number in range(6):
         picture = pictures.render(rng, kind)

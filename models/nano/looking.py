@@ -6,13 +6,13 @@ import random
 from collections.abc import Iterator
 from typing import Final
 
-from models.nano import pictures, speech, texts
+from models.nano import drawing, pictures, speech, texts
 from models.nano.asking import Ask, Asked, Sound
 from models.nano.figure import Figure, wilson
 
 TYPED, SPOKEN = 0.90, 0.85
 """The bars of typed and spoken questions."""
-_ORDER: Final[tuple[pictures.Kind, ...]] = (
+_ORDER: Final[tuple[drawing.Kind, ...]] = (
     "scene",
     "window",
     "text",
@@ -22,7 +22,7 @@ _ORDER: Final[tuple[pictures.Kind, ...]] = (
     "text",
     "scene",
 )
-_NAMES: Final[dict[pictures.Kind, str]] = {
+_NAMES: Final[dict[drawing.Kind, str]] = {
     "scene": "scene",
     "bars": "bars",
     "text": "a text or number",
@@ -34,7 +34,7 @@ def _written(question: str) -> str:
     return f"{question[0].upper()}{question[1:]}?"
 
 
-def _picture(rng: random.Random, kind: pictures.Kind, most: int = 5) -> pictures.Rendered:
+def _picture(rng: random.Random, kind: drawing.Kind, most: int = 5) -> drawing.Rendered:
     """A picture in fonts that training never saw; AssertionError if its text was among training's."""
     made = pictures.render(rng, kind, most, "eval")
     shown = pictures.shown_text(made)
@@ -48,7 +48,7 @@ def questions(ask: Ask, espeak: speech.Espeak, rng: random.Random, size: int) ->
     Asked about the wrong picture, an answer may be right by chance no more often than both pictures have the
     same answer (the upper end of that share's interval).
     """
-    kinds = pictures.ALL_KINDS
+    kinds = drawing.ALL_KINDS
     found = {(way, kind, seen): 0 for way in ("typed", "spoken") for kind in kinds for seen in (True, False)}
     counts = dict.fromkeys(found, 0)
     same = 0
@@ -93,7 +93,7 @@ def one_shape(ask: Ask, espeak: speech.Espeak, rng: random.Random, size: int) ->
 
 def other_sizes(ask: Ask, rng: random.Random, size: int) -> Iterator[Figure]:
     """Typed questions on scenes and bars from 300 to 1300 pixels a side, seldom square."""
-    kinds: tuple[pictures.Kind, ...] = ("scene", "scene", "scene", "bars")
+    kinds: tuple[drawing.Kind, ...] = ("scene", "scene", "scene", "bars")
     found = {kind: [0, 0] for kind in kinds}
     for number in range(size):
         kind = kinds[number % 4]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from models import prompts
 from models.frontend import FrontEnd
-from models.nano import network, phrases, pictures, shape, texts
+from models.nano import drawing, network, phrases, pictures, shape, texts
 
 Context = Literal["tools", "plain", "none"]
 
@@ -106,7 +106,7 @@ def long_text(rng: random.Random, split: texts.Split, most: int = 7) -> str:
     return " ".join(part() for _ in range(rng.randint(1, most)))
 
 
-def cells(writer: Writer, rng: random.Random, picture: pictures.Rendered, whole: bool) -> list[Item]:
+def cells(writer: Writer, rng: random.Random, picture: drawing.Rendered, whole: bool) -> list[Item]:
     """A picture as a good encoder would say it: each cell is the sum of the words for what it shows.
 
     Now and then one of the words is missing. `whole`: all cells as they stand in a prompt (the crop's rows
@@ -118,7 +118,7 @@ def cells(writer: Writer, rng: random.Random, picture: pictures.Rendered, whole:
     def said(values: list[int], without: int | None = None) -> Item:
         names = [
             group[value]
-            for number, (group, value) in enumerate(zip(pictures.CELL_WORDS, values, strict=True))
+            for number, (group, value) in enumerate(zip(drawing.CELL_WORDS, values, strict=True))
             if number != without
         ]
         words = [word for name in names if name and rng.random() < 0.93 for word in name.split()]
@@ -130,7 +130,7 @@ def cells(writer: Writer, rng: random.Random, picture: pictures.Rendered, whole:
             said(values)
             for line in picture.labels.tolist()
             for values in line
-            if rng.random() < share[(values[0] > 0) + (values[0] >= pictures.WRITTEN)]
+            if rng.random() < share[(values[0] > 0) + (values[0] >= drawing.WRITTEN)]
         ]
     down, across = picture.cells
     crop = [
@@ -143,14 +143,14 @@ def cells(writer: Writer, rng: random.Random, picture: pictures.Rendered, whole:
     overview = [
         item
         for line in picture.labels.tolist()
-        for item in [*(said(values, pictures.PLACE) for values in line), ()]
+        for item in [*(said(values, drawing.PLACE) for values in line), ()]
     ]
     return [*crop, (), *overview]
 
 
-def some_picture(rng: random.Random, split: texts.Split, square: float = 0.7) -> pictures.Rendered:
+def some_picture(rng: random.Random, split: texts.Split, square: float = 0.7) -> drawing.Rendered:
     """A picture of any kind; scenes and bars have another size with a probability of 1 - `square`."""
-    kind = rng.choices(pictures.ALL_KINDS, (42, 16, 21, 21))[0]
+    kind = rng.choices(drawing.ALL_KINDS, (42, 16, 21, 21))[0]
     picture = pictures.render(rng, kind, split=split)
     resized = kind in {"scene", "bars"} and rng.random() >= square
     return pictures.resized(rng, picture) if resized else picture

@@ -41,6 +41,11 @@ class Run:
         self.spent = 0.0
         self.steps = 0
 
+    @property
+    def progress(self) -> float:
+        """The part of the stage's time that is over."""
+        return self.spent / self.seconds
+
     def train(
         self,
         groups: list[tuple[list[nn.Parameter], float]],
@@ -66,7 +71,7 @@ class Run:
         saved = measured = mark = time.process_time()
         recent: dict[str, list[float]] = {}
         while self.spent < self.seconds:
-            progress = self.spent / self.seconds
+            progress = self.progress
             for group in optimiser.param_groups:
                 group["lr"] = group["peak"] * min(1, (self.steps + 1) / 150) * _cosine(progress)
             with torch.autocast("cpu", torch.bfloat16, enabled=short):
@@ -94,7 +99,7 @@ class Run:
             self._note({**measure(), "final": 1})
 
     def _note(self, what: dict[str, Any]) -> None:
-        done = min(100.0, 100 * self.spent / self.seconds)
+        done = min(100.0, 100 * self.progress)
         said = ", ".join(f"{name} {value}" for name, value in what.items() if name != "final")
         sys.stderr.write(f"{self.log.stem} {done:3.0f} %  {self.spent / 60:5.1f} min  {said}\n")
         with self.log.open("a") as file:

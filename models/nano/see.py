@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from models.frontend import FrontEnd
-from models.nano import corpus, ctc, network, pictures, rows, shape, speech, texts, vision
+from models.nano import corpus, ctc, drawing, network, pictures, rows, shape, speech, texts, vision
 
 PICTURES: Final = 4  # a step
 ROWS: Final = 8  # a picture
@@ -56,14 +56,14 @@ class Shown:
     """
 
     facts: tuple[tuple[str, str], ...]
-    kind: pictures.Kind
+    kind: drawing.Kind
     crop: Tensor = field(repr=False)
     overview: Tensor = field(repr=False)
     labels: Tensor = field(repr=False)
 
 
 @torch.no_grad()
-def shown(model: Any, rendered: list[pictures.Rendered]) -> list[Shown]:
+def shown(model: Any, rendered: list[drawing.Rendered]) -> list[Shown]:
     """Pictures as the encoder sees them."""
     crops, overviews = vision.features(model, rendered)
     out = []
@@ -85,10 +85,10 @@ class Gallery:
     def add(self, count: int) -> None:
         """New pictures."""
         rng = self._rng
-        square: list[pictures.Rendered] = []
-        others: list[pictures.Rendered] = []
+        square: list[drawing.Rendered] = []
+        others: list[drawing.Rendered] = []
         for _ in range(count):
-            kind = rng.choices(pictures.ALL_KINDS, KINDS)[0]
+            kind = rng.choices(drawing.ALL_KINDS, KINDS)[0]
             made = pictures.render(rng, kind, split=self._split)
             if kind in {"scene", "bars"} and rng.random() < OTHER:
                 others.append(pictures.resized(rng, made))
@@ -224,7 +224,7 @@ class Viewer:
         table = self._model.model.embed_tokens.weight
         down, across = labels.shape[1:3]
         wanted = torch.zeros(())
-        for number, group in enumerate(pictures.CELL_WORDS):
+        for number, group in enumerate(drawing.CELL_WORDS):
             ids = [[self._writer.encode(f" {word}")[0] for word in name.split()] for name in group]
             vectors = [table[torch.tensor(i)].sum(0) if i else torch.zeros(table.shape[1]) for i in ids]
             wanted = wanted + torch.stack(vectors)[labels[..., number]]
@@ -302,7 +302,7 @@ class Viewer:
         rng = random.Random(seed)
         context = rows.run_context(self._model, self._writer, "plain", self._lora)
         sums: dict[str, list[int]] = {}
-        for kind in pictures.ALL_KINDS:
+        for kind in drawing.ALL_KINDS:
             for number in range(2 * count):
                 pair = [pictures.render(rng, kind, split="eval") for _ in range(2)]
                 other = number % 2 and kind in {"scene", "bars"}

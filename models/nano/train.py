@@ -20,20 +20,7 @@ from torch import Tensor, nn
 
 from models import prompts
 from models.frontend import FrontEnd
-from models.nano import (
-    corpus,
-    ctc,
-    listen,
-    network,
-    pictures,
-    record,
-    rows,
-    see,
-    speech,
-    texts,
-    vision,
-    words,
-)
+from models.nano import corpus, ctc, drawing, listen, network, record, rows, see, speech, texts, vision, words
 from models.nano.run import Run
 from models.nano.wer import word_errors
 
@@ -140,6 +127,8 @@ def stage_join(out: Path, minutes: float) -> None:
     )
 
 
+SHORT_UNTIL: Final = 0.4
+"""The part of `language` with short rows without a context, if it begins from nothing."""
 NOISE: Final = 0.05
 """The most noise on the decoder's inputs: what encoders say is never quite the embedding of a word."""
 HEADS_ALONE: Final = 300
@@ -172,12 +161,14 @@ def stage_language(out: Path, minutes: float) -> None:
     decoder = network.decoder(model)
 
     started = _start(out, "language", decoder=decoder)
-    now = [0.0]
+    run = Run(out, "language", minutes, {"decoder": decoder})
 
     def feed() -> Iterator[tuple[rows.Context, list[rows.Row]]]:
         while True:
-            if not started and now[0] < 0.4:  # short rows without a context first: copying is found sooner
-                for batch in rows.bucket([rows.short_row(writer, rng, now[0]) for _ in range(400)], rng):
+            if not started and run.progress < SHORT_UNTIL:  # copying is found sooner so
+                for batch in rows.bucket(
+                    [rows.short_row(writer, rng, run.progress) for _ in range(400)], rng
+                ):
                     yield "none", batch
                 continue
             context: rows.Context = rng.choices(("tools", "plain", "none"), (50, 30, 20))[0]
@@ -186,18 +177,15 @@ def stage_language(out: Path, minutes: float) -> None:
                 yield context, batch
 
     def loss(batch: tuple[rows.Context, list[rows.Row]], progress: float) -> dict[str, Tensor]:
-        now[0] = progress
         context, made = batch
         prefix = rows.run_context(model, writer, context, None)
-        noise = rng.uniform(0, NOISE) if now[0] > 0.4 or started else 0.0
+        noise = rng.uniform(0, NOISE) if started or progress > SHORT_UNTIL else 0.0
         return {f"loss_{context}": rows.score(model, made, prefix, [], None, noise=noise).loss}
 
     def measure() -> dict[str, Any]:
         return language_scores(model, writer)
 
-    Run(out, "language", minutes, {"decoder": decoder}).train(
-        [(list(decoder.parameters()), 1e-3 if started else 1.5e-3)], feed(), loss, measure
-    )
+    run.train([(list(decoder.parameters()), 1e-3 if started else 1.5e-3)], feed(), loss, measure)
 
 
 @torch.no_grad()
@@ -249,13 +237,13 @@ def stage_vision(out: Path, minutes: float) -> None:
     started = _start(out, "vision", tower=used)
     run = Run(out, "vision", minutes, {"tower": used, "heads": heads})
 
-    def loss(batch: list[pictures.Rendered], progress: float) -> dict[str, Tensor]:
+    def loss(batch: list[drawing.Rendered], progress: float) -> dict[str, Tensor]:
         alone = started and run.steps < vision.HEADS_ALONE
         return vision.loss(model, heads, batch, progress, frozen=alone)
 
     run.train(
         [(list(used.parameters()), 8e-4 if started else 1e-3), (list(heads.parameters()), 1.5e-3)],
-        vision.feed(rng, lambda: run.spent / run.seconds),
+        vision.feed(rng, lambda: run.progress),
         loss,
         lambda: vision.scores(model, heads),
     )

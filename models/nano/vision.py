@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 # torch's own name for it
 from torch import Tensor, nn
 
-from models.nano import network, pictures, shape
+from models.nano import drawing, lettering, network, pictures, shape
 
 PARTS_UNTIL: Final = 0.85
 """The part of the stage that looks at some cells only."""
@@ -24,7 +24,7 @@ HEADS_ALONE: Final = 100
 READING_UNTIL: Final = 0.6
 """The part of the stage in which reading comes first."""
 MIXTURE: Final = ((0.76, 0.1, 0.05, 0.09), (0.35, 0.27, 0.18, 0.2))
-"""Shares of single words, scenes and bars, texts and windows, and the first in other sizes: then, later."""
+"""Shares of words alone, scenes and bars, texts and windows, resized scenes and bars: until then, later."""
 PAGES: Final = 2
 """Pictures full of words, of which a batch of single words is made."""
 HEIGHTS: Final = (0, 1, 1, 4)
@@ -42,8 +42,8 @@ class Heads(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(nn.Linear(shape.VISION_WIDTH, n) for n in pictures.CLASSES)
-        self.letter = nn.Linear(shape.VISION_WIDTH, len(pictures.LETTERS) + 1)
+        self.parts = nn.ModuleList(nn.Linear(shape.VISION_WIDTH, n) for n in drawing.CLASSES)
+        self.letter = nn.Linear(shape.VISION_WIDTH, len(drawing.LETTERS) + 1)
 
     def losses(self, patches: Tensor, labels: Tensor, letters: Tensor) -> dict[str, Tensor]:
         """Losses; patches [..., 4, width], labels of cells [..., 7], letters of patches [..., 4].
@@ -52,17 +52,17 @@ class Heads(nn.Module):
         """
         cells = patches.mean(-2)
         losses: dict[str, Tensor] = {}
-        scores = {name: part(cells) for name, part in zip(pictures.LABELS, self.parts, strict=True)}
-        for number, name in enumerate((*pictures.LABELS, "letter")):
+        scores = {name: part(cells) for name, part in zip(drawing.LABELS, self.parts, strict=True)}
+        for number, name in enumerate((*drawing.LABELS, "letter")):
             wanted = (letters if name == "letter" else labels[..., number]).flatten()
             each = F.cross_entropy(
                 (self.letter(patches) if name == "letter" else scores[name]).flatten(0, -2),
                 wanted,
                 reduction="none",
-                ignore_index=pictures.IGNORED,
+                ignore_index=drawing.IGNORED,
             )
             weight = torch.where(wanted > 0, 1.0, 0.1) if name != "place" else torch.ones(wanted.shape)
-            weight = weight * (wanted != pictures.IGNORED)
+            weight = weight * (wanted != drawing.IGNORED)
             losses[name] = _WEIGHTS.get(name, 1.0) * (each * weight).sum() / weight.sum().clamp(1)
         return losses
 
@@ -70,27 +70,27 @@ class Heads(nn.Module):
     def right(self, patches: Tensor, labels: Tensor, letters: Tensor) -> dict[str, tuple[int, int]]:
         """Right and all labelled cells (or patches with letters), by label."""
         found = {}
-        for number, name in enumerate((*pictures.LABELS, "letter")):
+        for number, name in enumerate((*drawing.LABELS, "letter")):
             wanted = letters if name == "letter" else labels[..., number]
-            known = (wanted > 0) & (wanted != pictures.IGNORED)
+            known = (wanted > 0) & (wanted != drawing.IGNORED)
             scores = self.letter(patches) if name == "letter" else self.parts[number](patches.mean(-2))
             fine = (scores.argmax(-1) == wanted) & known
             found[name] = (int(fine.sum()), int(known.sum()))
         return found
 
 
-def tensor(rendered: list[pictures.Rendered]) -> tuple[Tensor, Tensor]:
+def tensor(rendered: list[drawing.Rendered]) -> tuple[Tensor, Tensor]:
     """Pixels uint8 [n, 448, 448, 3] and labels int64 [n, 16, 16, 7]."""
     pixels = torch.from_numpy(np.stack([r.crop for r in rendered]))
     return pixels, torch.from_numpy(np.stack([r.labels for r in rendered]))
 
 
-def _letters(rendered: list[pictures.Rendered]) -> Tensor:
+def _letters(rendered: list[drawing.Rendered]) -> Tensor:
     """Letters of patches by cells, int64 [n, 256, 4]."""
     return network.by_cells(torch.from_numpy(np.stack([r.letters for r in rendered])))
 
 
-def features(model: Any, rendered: list[pictures.Rendered]) -> tuple[Tensor, Tensor]:
+def features(model: Any, rendered: list[drawing.Rendered]) -> tuple[Tensor, Tensor]:
     """Cells [n, 16, 16, width] of pictures as crops, what is beyond the picture masked, and as overviews."""
     pixels, _ = tensor(rendered)
     overview = network.see_cells(model, pixels)
@@ -99,32 +99,32 @@ def features(model: Any, rendered: list[pictures.Rendered]) -> tuple[Tensor, Ten
     return network.see_cells(model, pixels, patches=torch.tensor([r.patches for r in rendered])), overview
 
 
-def covered(labels: Tensor, around: int = 1) -> Tensor:
+def covered(labels: Tensor) -> Tensor:
     """Which cells show something, with their neighbours: bool [n, 256] from labels [n, 16, 16, 7]."""
     something = (labels[..., 0] > 0).float()[:, None]
-    return F.max_pool2d(something, 2 * around + 1, 1, around).flatten(1) > 0
+    return F.max_pool2d(something, 3, 1, 1).flatten(1) > 0
 
 
 @torch.no_grad()
-def _known(labels: Tensor, rendered: list[pictures.Rendered], crops: bool) -> Tensor:
+def _known(labels: Tensor, rendered: list[drawing.Rendered], crops: bool) -> Tensor:
     """Labels of crops without the cells beyond the picture, or of overviews: places are only for squares."""
     labels = labels.clone()
     for one, picture in zip(labels, rendered, strict=True):
         if picture.padded and not crops:
-            one[..., pictures.PLACE] = pictures.IGNORED
+            one[..., drawing.PLACE] = drawing.IGNORED
         elif picture.padded:
             down, across = picture.cells
-            one[down:] = pictures.IGNORED
-            one[:, across:] = pictures.IGNORED
+            one[down:] = drawing.IGNORED
+            one[:, across:] = drawing.IGNORED
     return labels
 
 
-def feed(rng: random.Random, progress: Callable[[], float]) -> Iterator[list[pictures.Rendered]]:
+def feed(rng: random.Random, progress: Callable[[], float]) -> Iterator[list[drawing.Rendered]]:
     """Batches of new pictures without end, those with about as much on them together."""
     while True:
         for form in rng.choices(range(4), MIXTURE[progress() > READING_UNTIL], k=4):
             if form == 0:
-                yield [pictures.page(rng) for _ in range(PAGES)]
+                yield [lettering.page(rng) for _ in range(PAGES)]
                 continue
             made = [_picture(rng, form) for _ in range(2 * BATCH)]
             made.sort(key=lambda picture: int((picture.labels[..., 0] > 0).sum()))
@@ -132,7 +132,7 @@ def feed(rng: random.Random, progress: Callable[[], float]) -> Iterator[list[pic
             yield made[BATCH:]
 
 
-def _picture(rng: random.Random, form: int) -> pictures.Rendered:
+def _picture(rng: random.Random, form: int) -> drawing.Rendered:
     if form == 2:
         return pictures.render(rng, "text" if rng.random() < 0.4 else "window")
     picture = pictures.render(rng, "scene" if rng.random() < 0.82 else "bars")
@@ -149,7 +149,7 @@ def single_words(labels: Tensor) -> tuple[Tensor, Tensor]:
     for number, page in enumerate(written.flatten(1)):
         empty = (~page).nonzero()[:, 0]
         start = page.clone()
-        start[1:] &= ~page[:-1] | (torch.arange(1, len(page)) % pictures.CELLS == 0)
+        start[1:] &= ~page[:-1] | (torch.arange(1, len(page)) % drawing.CELLS == 0)
         run = start.cumsum(0) * page
         for one in range(1, int(run.max()) + 1):
             cells = (run == one).nonzero()[:WORD, 0]
@@ -161,13 +161,13 @@ def single_words(labels: Tensor) -> tuple[Tensor, Tensor]:
 
 def rows(pages: int, height: int) -> tuple[Tensor, Tensor]:
     """Some rows of cells at a time, one below the other: int64 [n, height * 16], and pages [n]."""
-    count = pages * pictures.CELLS // height
-    kept = torch.arange(count * height * pictures.CELLS).view(count, -1) % pictures.CELLS**2
-    return kept, torch.arange(pages).repeat_interleave(pictures.CELLS // height)
+    count = pages * drawing.CELLS // height
+    kept = torch.arange(count * height * drawing.CELLS).view(count, -1) % drawing.CELLS**2
+    return kept, torch.arange(pages).repeat_interleave(drawing.CELLS // height)
 
 
 def loss(
-    model: Any, heads: Heads, batch: list[pictures.Rendered], progress: float, *, frozen: bool = False
+    model: Any, heads: Heads, batch: list[drawing.Rendered], progress: float, *, frozen: bool = False
 ) -> dict[str, Tensor]:
     """Losses on pictures: all of a third of them, or the cells with something on them of each.
 
@@ -182,19 +182,18 @@ def loss(
     pixels, labels = tensor(batch)
     labels = _known(labels, batch, crops)
     patches = torch.tensor([r.patches for r in batch]) if crops else None
-    kept, which = None, None
+    kept, which = None, torch.arange(len(batch))
     if page:
-        height = int(torch.tensor(HEIGHTS)[torch.randint(len(HEIGHTS), ())])
+        height = HEIGHTS[int(torch.randint(len(HEIGHTS), ()))]
         kept, which = rows(len(batch), height) if height else single_words(labels)
     elif not whole:
-        shown = covered(labels * (labels != pictures.IGNORED))
+        shown = covered(labels * (labels != drawing.IGNORED))
         count = min(shown.shape[1], int(shown.sum(1).max()) + EMPTY)
-        useful = (labels[..., 0] != pictures.IGNORED).flatten(1)
+        useful = (labels[..., 0] != drawing.IGNORED).flatten(1)
         kept = (shown + torch.rand(shown.shape) - 2.0 * ~useful).topk(count, 1).indices
     labels, letters = labels.flatten(1, 2), _letters(batch)
     if kept is not None:
-        owner = (torch.arange(len(batch)) if which is None else which)[:, None]
-        labels, letters = labels[owner, kept], letters[owner, kept]
+        labels, letters = labels[which[:, None], kept], letters[which[:, None], kept]
     with torch.set_grad_enabled(not frozen and torch.is_grad_enabled()):
         seen = network.see_patches(model, pixels, kept, patches, which)
     losses = heads.losses(seen, labels, letters)
@@ -206,7 +205,7 @@ def scores(model: Any, heads: Heads, seed: int = 3) -> dict[str, float]:
     """The part of labelled cells that is right on whole pictures of their own seed, by kind."""
     rng = random.Random(seed)
     found: dict[str, float] = {}
-    for kind in pictures.ALL_KINDS:
+    for kind in drawing.ALL_KINDS:
         sums: dict[str, list[int]] = {}
         for other in (False, False, True, True) if kind in {"scene", "bars"} else (False, False):
             made = [pictures.render(rng, kind, split="eval") for _ in range(8)]
