@@ -102,8 +102,9 @@ def test_five_hundred_turns_open_and_scroll_without_a_stall(qt: QApplication, lo
         wait_until(lambda: bar.value() == 0)
         step.stop()
         gaps.close()
-        assert opening[-1] < 0.05
-        assert gaps.taken()[-1] < 0.05
+        scrolling = gaps.taken()
+        assert opening[-1] < sum(opening) / 40, "the longest stall, whatever the machine"
+        assert scrolling[-1] < sum(scrolling) / 8
         text = transcript.toPlainText()
         assert text.startswith("\ufffc")
         places = [text.index(f"Question {n} ") for n in range(LONG // 2)]
