@@ -7,6 +7,7 @@ Training and evaluation share no font and no text: pairs of words and numbers ar
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import random
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from models.nano.drawing import (
     CELLS,
     IGNORED,
     KINDS,
+    LETTERS,
     PATCH,
     READ,
     SIDE,
@@ -102,16 +104,32 @@ def numeral(rng: random.Random, split: texts.Split) -> str:
     return text
 
 
+def string(rng: random.Random, split: texts.Split) -> str:
+    """Letters and digits in any order: a digit is to be read whatever stands before it.
+
+    Two digits side by side are a number of `split`.
+    """
+    while True:
+        text = "".join(
+            rng.choice(LETTERS[-10:] if rng.random() < 0.45 else LETTERS) for _ in range(rng.randint(2, 5))
+        )
+        pairs = (a + b for a, b in itertools.pairwise(text) if (a + b).isdigit())
+        if all(texts.split_of(pair) == split for pair in pairs):
+            return text
+
+
 def _cased(word: str) -> str:
     return "OK" if word == "ok" else word.capitalize()
 
 
 def _say(text: str) -> dict[str, int]:
-    """The labels of a word or a number."""
-    if not text.isdigit():
+    """The labels of a word, a number or a string: of the last only its last digit is known."""
+    if text in READ:
         return {"word": 1 + READ.index(text)}
-    tens, ones = divmod(int(text), 10)
-    return {"word": len(READ) + tens if tens else 0, "digit": 1 + ones}
+    digit = 1 + int(text[-1]) if text[-1].isdigit() else 0
+    if len(text) > 2 or not text.isdigit():
+        return {"kind": IGNORED, "word": IGNORED, "digit": digit}
+    return {"word": len(READ) + int(text) // 10 if int(text) > 9 else 0, "digit": digit}
 
 
 def _row(y: float) -> float:
@@ -201,7 +219,10 @@ def page(rng: random.Random, split: texts.Split = "train") -> Rendered:
     for row in range(CELLS):
         x = PATCH * rng.randrange(0, 6)
         while True:
-            text = numeral(rng, split) if rng.random() < 0.4 else rng.choice(READ)
+            form = rng.random()
+            text = (
+                numeral(rng, split) if form < 0.3 else string(rng, split) if form < 0.55 else rng.choice(READ)
+            )
             shown, font = _cased(text), _face(rng, split).at(_size(rng))
             if x + _wide(font, shown) > SIDE:
                 break

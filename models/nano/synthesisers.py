@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from models.errors import DeviceError
 
 Sound = tuple[NDArray[np.float32], int]
+LOWEST: Final = 50
+"""Pico's lowest pitch, in percent of its usual one."""
 
 
 class Voice(Protocol):
@@ -56,7 +58,7 @@ class Pico:
     def say(self, text: str, rng: random.Random, size: float) -> Sound:
         """As `Voice` tells; a pitch between a man's and a child's."""
         engine = rng.choice(self._engines)
-        engine.pitch = round(rng.uniform(58, 125) / size)
+        engine.pitch = max(LOWEST, round(rng.uniform(58, 125) / size))
         engine.rate = round(rng.uniform(78, 130) / size)
         return np.frombuffer(engine.speak(text), np.int16).astype(np.float32) / np.float32(32768), 16_000
 

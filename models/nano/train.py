@@ -246,7 +246,12 @@ def stage_vision(out: Path, minutes: float) -> None:
         vision.feed(rng, lambda: run.progress),
         loss,
         lambda: vision.scores(model, heads),
+        (_matrices(used[1:]), 3e-3),
     )
+
+
+def _matrices(module: nn.Module) -> list[nn.Parameter]:
+    return [p for p in module.parameters() if p.ndim == 2]
 
 
 def _load(out: Path, stage: str, **modules: nn.Module) -> None:

@@ -6,6 +6,7 @@ then at whole pictures. It learns to read from single words, each looked at alon
 
 from __future__ import annotations
 
+import collections
 import random
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -25,8 +26,8 @@ READING_UNTIL: Final = 0.6
 """The part of the stage in which reading comes first."""
 MIXTURE: Final = ((0.76, 0.1, 0.05, 0.09), (0.35, 0.27, 0.18, 0.2))
 """Shares of words alone, scenes and bars, texts and windows, resized scenes and bars: until then, later."""
-PAGES: Final = 2
-"""Pictures full of words, of which a batch of single words is made."""
+KEPT: Final = 200
+"""Pictures full of words: a batch is a new one and one of the last ones."""
 HEIGHTS: Final = (0, 1, 1, 4)
 """How many rows of such a picture are looked at together; 0 stands for single words."""
 WORD: Final = 6
@@ -121,10 +122,12 @@ def _known(labels: Tensor, rendered: list[drawing.Rendered], crops: bool) -> Ten
 
 def feed(rng: random.Random, progress: Callable[[], float]) -> Iterator[list[drawing.Rendered]]:
     """Batches of new pictures without end, those with about as much on them together."""
+    pages = collections.deque([lettering.page(rng)], KEPT)
     while True:
         for form in rng.choices(range(4), MIXTURE[progress() > READING_UNTIL], k=4):
             if form == 0:
-                yield [lettering.page(rng) for _ in range(PAGES)]
+                pages.append(lettering.page(rng))
+                yield [pages[-1], rng.choice(pages)]
                 continue
             made = [_picture(rng, form) for _ in range(2 * BATCH)]
             made.sort(key=lambda picture: int((picture.labels[..., 0] > 0).sum()))
