@@ -50,6 +50,17 @@ def test_training_and_evaluation_share_no_text_and_no_font() -> None:
     assert set(lettering.FONTS["train"]).isdisjoint(lettering.FONTS["eval"])
 
 
+def test_strings_to_learn_to_read_from_hold_no_number_of_the_evaluation() -> None:
+    rng = random.Random(3)
+    made = [lettering.string(rng, "train") for _ in range(3000)]
+    held_out = {str(n) for n in range(10, 100) if texts.split_of(str(n)) == "eval"}
+    assert held_out
+    assert not [text for text in made if any(number in text for number in held_out)]
+    assert len({text[-1] for text in made}) == len(drawing.LETTERS)
+    before_seven = {text[-2] for text in made if text[-1] == "7"}
+    assert len(before_seven) > len(drawing.LETTERS) / 2, "a digit stands behind all kinds of others"
+
+
 def test_a_missing_font_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lettering, "_font_files", dict)
     monkeypatch.setattr(lettering, "_size", lambda _: 7)  # a font that is not open yet

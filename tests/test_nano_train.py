@@ -7,9 +7,10 @@ import random
 from pathlib import Path
 
 import pytest
+import torch
 
 from models.frontend import FrontEnd
-from models.nano import corpus, listen, publish, rows, see, shipped, speech, train, vision
+from models.nano import corpus, listen, muon, publish, rows, see, shipped, speech, train, vision
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,23 @@ def test_every_stage_runs_from_nothing_and_the_model_can_be_put_together(
     model, hear, look = publish.assemble(out)
     assert model is not None
     assert {key.split("/")[0] for key in hear.a} == {key.split("/")[0] for key in look.a}
+
+
+@pytest.mark.parametrize("size", [(40, 60), (60, 40), (50, 50)])
+def test_muon_steps_as_far_along_every_direction(size: tuple[int, int]) -> None:
+    torch.manual_seed(1)
+    gradient = torch.randn(size) * torch.logspace(0, -1, size[1])
+    spread = torch.linalg.svdvals(gradient)
+    assert spread.max() / spread.min() > 20
+    even = torch.linalg.svdvals(muon.orthogonal(gradient))
+    assert 0.4 < even.min() < even.max() < 1.4
+    weights = torch.nn.Parameter(torch.zeros(size))
+    optimiser = muon.Muon([{"params": [weights], "lr": 0.02}], decay=0.0)
+    for _ in range(300):
+        optimiser.zero_grad()
+        (weights - gradient).pow(2).sum().backward()
+        optimiser.step()
+    assert (weights - gradient).norm() < 0.2 * gradient.norm()
 
 
 def test_several_clips_become_one_long_recording(out: Path) -> None:

@@ -237,7 +237,7 @@ def ctc_loss(logits: Tensor, lengths: Tensor, targets: list[list[int]]) -> Tenso
     """CTC loss of logits [batch, time, classes] of which `lengths` count, each row divided by its targets."""
     return F.ctc_loss(
         F.log_softmax(logits, -1).transpose(0, 1),
-        torch.tensor([c for t in targets for c in t]),
+        torch.tensor([c for t in targets for c in t], dtype=torch.long),
         lengths,
         torch.tensor([len(t) for t in targets]),
         zero_infinity=True,

@@ -25,9 +25,11 @@ from models.nano.run import Run
 from models.nano.wer import word_errors
 
 
-def _speech_feed(out: Path, rng: random.Random) -> Iterator[list[corpus.Utterance]]:
-    """Batches without end; shards that appear meanwhile are taken up after each pass."""
-    data: list[corpus.Utterance] = []
+def _speech_feed(
+    out: Path, rng: random.Random, more: list[corpus.Utterance] | None = None
+) -> Iterator[list[corpus.Utterance]]:
+    """Batches without end, also of `more`; shards that appear meanwhile are taken up after each pass."""
+    data = more or []
     known: set[Path] = set()
     while True:
         for path in sorted((out / "speech").glob("*.npz")):
@@ -89,6 +91,8 @@ def _word_errors(
 
 WARM: Final = 0.05
 """The part of `join` in which a new projector alone learns to say in embeddings what the head reads."""
+QUIET: Final = 1000
+"""Clips of noise and music without a word in `join`."""
 
 
 def stage_join(out: Path, minutes: float) -> None:
@@ -105,6 +109,7 @@ def stage_join(out: Path, minutes: float) -> None:
         _load(out, "speech", encoder=encoder, heads=heads)
     held = _held_out_speech(out, front)
     rng = _rng(out, "join")
+    quiet = listen.silence(front, rng, QUIET)
 
     def loss(batch: list[corpus.Utterance], progress: float) -> dict[str, Tensor]:
         frames, lengths = ctc.pad(batch, rng)
@@ -119,7 +124,7 @@ def stage_join(out: Path, minutes: float) -> None:
 
     Run(out, "join", minutes, {"encoder": encoder, "projector": projector}).train(
         [(list(encoder.parameters()), 5e-4), (list(projector.parameters()), 1e-3)],
-        _speech_feed(out, rng),
+        _speech_feed(out, rng, quiet),
         loss,
         lambda: _word_errors(
             model, heads, held, lambda x: tied.scores(network.project_speech(model, x, vision=False))
