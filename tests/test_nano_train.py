@@ -50,11 +50,11 @@ def test_muon_steps_as_far_along_every_direction(size: tuple[int, int]) -> None:
     torch.manual_seed(1)
     gradient = torch.randn(size) * torch.logspace(0, -1, size[1])
     spread = torch.linalg.svdvals(gradient)
-    assert spread.max() / spread.min() > 20
+    assert spread.max() / spread.min() > 10
     even = torch.linalg.svdvals(muon.orthogonal(gradient))
     assert 0.4 < even.min() < even.max() < 1.4
     weights = torch.nn.Parameter(torch.zeros(size))
-    optimiser = muon.Muon([{"params": [weights], "lr": 0.02}], decay=0.0)
+    optimiser = muon.Muon([{"params": [weights], "lr": 0.05}], decay=0.0)
     for _ in range(300):
         optimiser.zero_grad()
         (weights - gradient).pow(2).sum().backward()
