@@ -72,21 +72,52 @@ def _font(name: str, package: str, size: int) -> Any:
     return ImageFont.truetype(_font_files()[name], size)
 
 
+STRETCHED: Final = (0.85, 1.22)
+"""How much wider than drawn half of the letters of training are: other fonts are narrower or wider."""
+
+
+@dataclass(frozen=True)
+class _Type:
+    """A font of one size, made wider."""
+
+    font: Any
+    stretch: float
+
+    @functools.lru_cache(200_000)  # noqa: B019 # types are few and never go
+    def length(self, text: str) -> float:
+        """How wide a text is, in pixels."""
+        return float(self.font.getlength(text)) * self.stretch
+
+    def draw(self, image: Image.Image, at: tuple[float, float], text: str, ink: Fill) -> None:
+        """Draws a text from `at`, in the middle of its height."""
+        if self.stretch == 1:
+            ImageDraw.Draw(image).text(at, text, font=self.font, fill=ink, anchor="lm")
+            return
+        long, high = math.ceil(self.font.getlength(text)) + 2 * CELL, 3 * CELL
+        mask = Image.new("L", (long, high))
+        ImageDraw.Draw(mask).text((CELL, high / 2), text, font=self.font, fill=255, anchor="lm")
+        mask = mask.resize((round(long * self.stretch), high), Image.Resampling.BICUBIC)
+        image.paste(ink, (round(at[0] - CELL * self.stretch), round(at[1] - high / 2)), mask)
+
+
 @dataclass(frozen=True)
 class _Face:
     """A font of any size."""
 
     name: str
     package: str
+    stretch: float
 
-    def at(self, size: int) -> Any:
+    def at(self, size: int) -> _Type:
         """The font at a size in pixels."""
-        return _font(self.name, self.package, size)
+        return _Type(_font(self.name, self.package, size), self.stretch)
 
 
 def _face(rng: random.Random, split: texts.Split) -> _Face:
     package = rng.choice(list(FONTS[split]))
-    return _Face(rng.choice(FONTS[split][package].split(" ")), package)
+    name = rng.choice(FONTS[split][package].split(" "))
+    stretch = rng.uniform(*STRETCHED) if split == "train" and rng.random() < 0.5 else 1.0
+    return _Face(name, package, round(stretch, 2))
 
 
 def pair(rng: random.Random, split: texts.Split) -> tuple[str, str]:
@@ -137,28 +168,22 @@ def _row(y: float) -> float:
     return CELL * (y // CELL + 0.5)
 
 
-@functools.lru_cache(200_000)
-def _length(font: Any, text: str) -> float:
-    """How wide a text is, in pixels."""
-    return float(font.getlength(text))
-
-
-def _wide(font: Any, text: str) -> int:
+def _wide(font: _Type, text: str) -> int:
     """How far a word reaches with the space behind it, in whole patches."""
-    return PATCH * math.ceil((_length(font, text) + float(font.size) * 0.22) / PATCH)
+    return PATCH * math.ceil((font.length(text) + float(font.font.size) * 0.22) / PATCH)
 
 
 def _write(
-    pens: Pens, font: Any, at: tuple[float, float], text: str, *, ink: Fill, labels: dict[str, int]
+    pens: Pens, font: _Type, at: tuple[float, float], text: str, *, ink: Fill, labels: dict[str, int]
 ) -> None:
     """One word with its labels; `at` is where its line begins, in the middle of its height."""
     x, y = at
-    wide, half = _length(font, text), CELL / 2 - 1
-    pens.draw.text((x, y), text, font=font, fill=ink, anchor="lm")
+    wide, half = font.length(text), CELL / 2 - 1
+    font.draw(pens.image, at, text, ink)
     spare = max(0.0, CELL + 2 - wide)  # a short word has a cell too
     pens.mark((x, y - half, x + wide + spare, y + half), labels | _say(text.lower()))
     for number, character in enumerate(text):
-        left, right = (x + _length(font, text[:n]) for n in (number, number + 1))
+        left, right = (x + font.length(text[:n]) for n in (number, number + 1))
         pens.letter((left, y - half, right, y + half), character)
 
 
@@ -330,7 +355,7 @@ def _button(
     left, top, right, bottom = area
     body, grey = theme
     font, shown = face.at(_size(rng)), _cased(word)
-    long = _length(font, shown)
+    long = font.length(shown)
     wide, high = long / 2 + rng.uniform(8, 28), rng.uniform(20, 28)
     x, y = ((rng.randrange(3) + 0.5 + rng.uniform(-0.25, 0.25)) * SIDE / 3 for _ in range(2))
     x = min(max(x, left + wide + 14), right - wide - 8)

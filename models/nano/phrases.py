@@ -35,24 +35,24 @@ class Phrase:
         return f"{self.english}{prompts.SEPARATOR}{self.translation(language)}"
 
 
-# English | German, nominative and accusative | Spanish, with its ending for adjectives | Chinese
+# English | German | Spanish, with its ending for adjectives | Chinese
 _PLACES: Final = (
-    ("station", "der Bahnhof", "den Bahnhof", "la estación", "a", "车站"),
-    ("airport", "der Flughafen", "den Flughafen", "el aeropuerto", "o", "机场"),
-    ("hotel", "das Hotel", "das Hotel", "el hotel", "o", "酒店"),
-    ("hospital", "das Krankenhaus", "das Krankenhaus", "el hospital", "o", "医院"),
-    ("museum", "das Museum", "das Museum", "el museo", "o", "博物馆"),
-    ("restaurant", "das Restaurant", "das Restaurant", "el restaurante", "o", "餐厅"),
-    ("market", "der Markt", "den Markt", "el mercado", "o", "市场"),
-    ("church", "die Kirche", "die Kirche", "la iglesia", "a", "教堂"),
-    ("school", "die Schule", "die Schule", "la escuela", "a", "学校"),
-    ("theatre", "das Theater", "das Theater", "el teatro", "o", "剧院"),
-    ("park", "der Park", "den Park", "el parque", "o", "公园"),
-    ("castle", "das Schloss", "das Schloss", "el castillo", "o", "城堡"),
-    ("library", "die Bibliothek", "die Bibliothek", "la biblioteca", "a", "图书馆"),
-    ("tower", "der Turm", "den Turm", "la torre", "a", "塔"),
-    ("shop", "der Laden", "den Laden", "la tienda", "a", "商店"),
-    ("factory", "die Fabrik", "die Fabrik", "la fábrica", "a", "工厂"),
+    ("station", "der Bahnhof", "la estación", "a", "车站"),
+    ("airport", "der Flughafen", "el aeropuerto", "o", "机场"),
+    ("hotel", "das Hotel", "el hotel", "o", "酒店"),
+    ("hospital", "das Krankenhaus", "el hospital", "o", "医院"),
+    ("museum", "das Museum", "el museo", "o", "博物馆"),
+    ("restaurant", "das Restaurant", "el restaurante", "o", "餐厅"),
+    ("market", "der Markt", "el mercado", "o", "市场"),
+    ("church", "die Kirche", "la iglesia", "a", "教堂"),
+    ("school", "die Schule", "la escuela", "a", "学校"),
+    ("theatre", "das Theater", "el teatro", "o", "剧院"),
+    ("park", "der Park", "el parque", "o", "公园"),
+    ("castle", "das Schloss", "el castillo", "o", "城堡"),
+    ("library", "die Bibliothek", "la biblioteca", "a", "图书馆"),
+    ("tower", "der Turm", "la torre", "a", "塔"),
+    ("shop", "der Laden", "la tienda", "a", "商店"),
+    ("factory", "die Fabrik", "la fábrica", "a", "工厂"),
 )
 # English | German nominative, indefinite accusative | Spanish, definite and indefinite | Chinese
 _GOODS: Final = (
@@ -138,10 +138,21 @@ def _upper(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
+def _accusative(german: str) -> str:
+    article, noun = german.split(" ")
+    return f"{'den' if article == 'der' else 'meinen' if article == 'mein' else article} {noun}"
+
+
+def _sought(en: str, de: str, es: str, zh: str) -> Iterator[Phrase]:
+    yield Phrase(f"where is the {en}", f"Wo ist {de}?", f"¿Dónde está {es}?", f"{zh}在哪里？")
+    yield Phrase(
+        f"i am looking for the {en}", f"Ich suche {_accusative(de)}.", f"Busco {es}.", f"我在找{zh}。"
+    )
+
+
 def _about_places() -> Iterator[Phrase]:
-    for en, de, de_acc, es, end, zh in _PLACES:
-        yield Phrase(f"where is the {en}", f"Wo ist {de}?", f"¿Dónde está {es}?", f"{zh}在哪里？")
-        yield Phrase(f"i am looking for the {en}", f"Ich suche {de_acc}.", f"Busco {es}.", f"我在找{zh}。")
+    for en, de, es, end, zh in _PLACES:
+        yield from _sought(en, de, es, zh)
         yield Phrase(f"is the {en} open", f"Ist {de} offen?", f"¿Está abiert{end} {es}?", f"{zh}开着吗？")
         yield Phrase(
             f"the {en} is beautiful",
@@ -169,6 +180,7 @@ def _about_goods() -> Iterator[Phrase]:
         )
         yield Phrase(f"i need {a} {en}", f"Ich brauche {de_acc}.", f"Necesito {es_un}.", f"我需要{zh}。")
         yield Phrase(f"how much is the {en}", f"Was kostet {de}?", f"¿Cuánto cuesta {es}?", f"{zh}多少钱？")
+        yield from _sought(en, de, es, zh)
         for one, mein, uno, _, ren in _PEOPLE:
             yield Phrase(
                 f"my {one} wants {a} {en}",
@@ -181,6 +193,12 @@ def _about_goods() -> Iterator[Phrase]:
 def _about_people() -> Iterator[Phrase]:
     for en, de, es, end, zh in _PEOPLE:
         yield Phrase(f"where is my {en}", f"Wo ist {de}?", f"¿Dónde está mi {es}?", f"我的{zh}在哪里？")
+        yield Phrase(
+            f"i am looking for my {en}",
+            f"Ich suche {_accusative(de)}.",
+            f"Busco a mi {es}.",
+            f"我在找我的{zh}。",
+        )
         for state, zustand, estado, ends, yang in _STATES:
             feels = f"{estado}{end}" if ends else estado
             yield Phrase(
@@ -189,11 +207,17 @@ def _about_people() -> Iterator[Phrase]:
                 f"Mi {es} está {feels}.",
                 f"我的{zh}很{yang}。",
             )
+            yield Phrase(
+                f"is my {en} {state}",
+                f"Ist {de} {zustand}?",
+                f"¿Está {feels} mi {es}?",
+                f"我的{zh}{yang}吗？",
+            )
 
 
 def _about_vehicles() -> Iterator[Phrase]:
     for en, de, es, zh in _VEHICLES:
-        yield Phrase(f"where is the {en}", f"Wo ist {de}?", f"¿Dónde está {es}?", f"{zh}在哪里？")
+        yield from _sought(en, de, es, zh)
         for hour, stunde, hora, dian in _HOURS:
             yield Phrase(
                 f"the {en} leaves at {hour}",

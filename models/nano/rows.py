@@ -206,7 +206,7 @@ def translation_turn(writer: Writer, row: Row, rng: random.Random, split: texts.
     if rng.random() < 0.85:
         phrase = phrases.phrase(rng, split)
         said = phrase.english
-        language = rng.choices(phrases.LANGUAGES, (2, 1, 1))[0]  # German has cases and three genders
+        language = rng.choices(phrases.LANGUAGES, (3, 3, 2))[0]  # cases and genders
         translated = phrase.translation(language)
     else:
         said = texts.general(rng, split)
@@ -222,21 +222,22 @@ def translation_turn(writer: Writer, row: Row, rng: random.Random, split: texts.
 
 def deaf_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Split) -> None:
     """What an encoder says without the word that turns the skill on: hearing and seeing are the adapters'."""
-    if rng.random() < 0.5:
+    if rng.random() < 0.35:
         asked: list[Item | str] = [*stretched(writer, rng, long_text(rng, split, 3))]
         if rng.random() < 0.7:
             asked.append(prompts.TRANSCRIBE)
     else:
         picture = some_picture(rng, split)
-        asked = [*cells(writer, rng, picture, whole=False), texts.written(rng, pictures.ask(rng, picture)[0])]
+        shown = cells(writer, rng, picture, whole=rng.random() < 0.3)
+        asked = [*shown, texts.written(rng, pictures.ask(rng, picture)[0])]
     writer.turn(row, asked, texts.ABOUT)
 
 
 _TURNS: Final = ("command", "outside", "transcript", "picture", "translation", "repeat", "talk", "deaf")
 _SHARES: Final[dict[Context, tuple[int, ...]]] = {
-    "tools": (42, 20, 9, 10, 5, 6, 5, 2),
-    "plain": (0, 8, 30, 28, 24, 4, 3, 3),
-    "none": (0, 0, 43, 35, 15, 4, 0, 3),
+    "tools": (42, 20, 9, 10, 8, 6, 5, 2),
+    "plain": (0, 8, 30, 28, 34, 4, 3, 3),
+    "none": (0, 0, 43, 35, 20, 4, 0, 3),
 }
 """How often each kind of turn comes in each context, of a hundred or so."""
 

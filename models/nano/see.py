@@ -39,10 +39,6 @@ VOICES: Final = 50
 """Recordings of each question."""
 FIRST, NEW = 320, 0.5
 """Pictures to begin with, and the part of the steps that make as many new ones as they show."""
-READING: Final = frozenset(
-    ("what does it say", "what number is there", "what is the title", "what does the button say")
-)
-"""Questions answered with `texts.NO_READING`: the encoder has not learned to read, so better no guess."""
 MOST: Final = 3000
 """Pictures of one form that are kept."""
 
@@ -70,8 +66,7 @@ def shown(model: Any, rendered: list[drawing.Rendered]) -> list[Shown]:
     for picture, crop, overview in zip(rendered, crops.float(), overviews.float(), strict=True):
         down, across = picture.cells
         labels = torch.from_numpy(picture.labels[:down, :across])
-        facts = tuple((q, texts.NO_READING if q in READING else a) for q, a in picture.facts)
-        out.append(Shown(facts, picture.kind, crop[:down, :across], overview, labels))
+        out.append(Shown(picture.facts, picture.kind, crop[:down, :across], overview, labels))
     return out
 
 

@@ -30,7 +30,6 @@ ABOUT: Final = (
 NO_TRANSLATION: Final = (
     "I am the small demonstration model. I can only translate a few phrases to German, Spanish and Chinese."
 )
-NO_READING: Final = "I am the small demonstration model. I can't read."
 NOTHING: Final = "I heard nothing."
 NO_SUMMARY: Final = "I am the small demonstration model. I can't summarize."
 

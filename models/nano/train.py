@@ -91,8 +91,8 @@ def _word_errors(
 
 WARM: Final = 0.05
 """The part of `join` in which a new projector alone learns to say in embeddings what the head reads."""
-QUIET: Final = 1000
-"""Clips of noise and music without a word in `join`."""
+QUIET: Final = 600
+"""Clips of noise and music without a word in `join` and in `listen`."""
 
 
 def stage_join(out: Path, minutes: float) -> None:
@@ -288,7 +288,7 @@ def stage_listen(out: Path, minutes: float) -> None:
     _freeze(decoder, encoder)
     held = _held_out_speech(out, front)[:60]
     rng = _rng(out, "listen")
-    quiet = listen.silence(front, rng, 300)
+    quiet = listen.silence(front, rng, QUIET)
     parts = listen.Listener(model, lora, writer, front)
     Run(out, "listen", minutes, {"lora": lora, "projector": projector}).train(
         [(list(lora.parameters()), 7e-4 if started else 2e-3), (list(projector.parameters()), 1e-4)],
