@@ -43,6 +43,7 @@ def test_speeds_and_pitches_are_held_out(bands: dict[speech.Split, speech.Bands]
 
 def test_voices_are_held_out() -> None:
     assert not set(speech.VARIANTS) & set(speech.EVAL_VARIANTS)
+    assert speech.UNHEARD_ACCENT not in speech.ACCENTS
 
 
 def test_another_synthesiser_speaks_in_training_only(espeak: speech.Espeak) -> None:

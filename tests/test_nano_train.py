@@ -34,6 +34,7 @@ def test_every_stage_runs_from_nothing_and_the_model_can_be_put_together(
     monkeypatch.setattr(train, "language_scores", lambda *_: {})
     monkeypatch.setattr(vision, "scores", lambda *_: {})
     monkeypatch.setattr(train, "WARM", 0.0)
+    monkeypatch.setattr(train, "QUIET", 12)
     monkeypatch.setattr(see, "VOICES", 1)
     monkeypatch.setattr(see, "FIRST", 60)
     for name, (run, _) in train.STAGES.items():

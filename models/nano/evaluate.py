@@ -32,6 +32,7 @@ def report(ask: Ask, size: int = 100, seed: int = SEED) -> Iterator[Figure]:
     yield noisy(counted, espeak, rng("noisy"), size)
     yield long(counted, espeak, rng("long"), size // 4)
     yield second_synthesiser(counted, rng("flite"), size // 2)
+    yield unheard_accent(counted, espeak, rng("accent"), size // 2)
     yield nothing(counted, rng("nothing"), size)
     yield from typed_commands(counted, rng("typed"), size)
     yield spoken_commands(counted, espeak, rng("spoken"), size)
@@ -117,6 +118,16 @@ def second_synthesiser(ask: Ask, rng: random.Random, size: int) -> Figure:
         text = _either(rng)
         found.append(_heard(ask, Sound(*flite.say(text, rng)), text))
     return Figure.of_words(name, found, 0.30)
+
+
+def unheard_accent(ask: Ask, espeak: speech.Espeak, rng: random.Random, size: int) -> Figure:
+    """Word error rate of commands and general sentences in an accent that is not in training."""
+    found = []
+    for _ in range(size):
+        text = _either(rng)
+        wave = speech.utter(espeak, text, rng, "eval", accent=speech.UNHEARD_ACCENT)
+        found.append(_heard(ask, Sound(wave, espeak.rate), text))
+    return Figure.of_words("word error rate, an accent that training never heard (Caribbean)", found)
 
 
 def nothing(ask: Ask, rng: random.Random, size: int) -> Figure:
