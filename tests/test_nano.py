@@ -25,7 +25,7 @@ from assistant.engine.protocol import Clip, GenerateOptions, Picture, Token
 from assistant.engine.session import LocalSession
 from models import package, prompts
 from models.frontend import AUDIO_ID, IMAGE_ID, FrontEnd
-from models.nano import drawing, evaluate, flite, pictures, see, speech, texts
+from models.nano import drawing, evaluate, flite, pictures, speech, texts
 from models.nano.asking import Ask, Asked, Sound, loops
 from models.nano.figure import Figure, bootstrap, wilson
 from models.nano.wer import word_errors
@@ -235,18 +235,19 @@ def test_the_speech_adapter_does_the_work(nano: Path, espeak: speech.Espeak) -> 
 
 
 def test_the_vision_adapter_does_the_work(nano: Path) -> None:
-    """Without it words are made up for letters that nano can't read; shapes the base can name by itself."""
+    """Without it many questions get no answer or another one (13 of these 24 are right, 22 with it)."""
     direct = Direct(nano)
     rng = random.Random(105)
     right = {0: 0, 3: 0}
     for number in range(24):
-        picture = pictures.render(rng, "text" if number % 2 else "window", split="eval")
-        question, answer = rng.choice([fact for fact in picture.facts if fact[0] in see.READING])
+        picture = pictures.render(rng, "scene" if number % 2 else "window", split="eval")
+        question, answer = rng.choice(picture.facts)
         for mode in right:
-            said = direct.ask([picture.png(), f"{question[0].upper()}{question[1:]}?"], mode, 3)
-            right[mode] += said in {answer, texts.NO_READING}
-    assert right[3] >= 20
-    assert right[0] <= 8
+            right[mode] += (
+                direct.ask([picture.png(), f"{question[0].upper()}{question[1:]}?"], mode, 3) == answer
+            )
+    assert right[3] >= 19
+    assert right[3] - right[0] >= 5
 
 
 def test_report_holds_figures_to_their_bars() -> None:

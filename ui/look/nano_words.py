@@ -17,8 +17,8 @@ def spoken(text: str) -> str:
         ),
         QCoreApplication.translate(
             "Nano",
-            "It understands eight kinds of commands and questions about drawn shapes and bars. It can't"
-            " read.",
+            "It understands eight kinds of commands and questions about drawn shapes, bars, and 25 words and"
+            " numbers in large letters.",
         ),
         QCoreApplication.translate(
             "Nano", "It translates a small phrase book to German, Spanish and Chinese."
