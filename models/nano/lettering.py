@@ -83,11 +83,6 @@ class _Type:
     font: Any
     stretch: float
 
-    @functools.lru_cache(200_000)  # noqa: B019 # types are few and never go
-    def length(self, text: str) -> float:
-        """How wide a text is, in pixels."""
-        return float(self.font.getlength(text)) * self.stretch
-
     def draw(self, image: Image.Image, at: tuple[float, float], text: str, ink: Fill) -> None:
         """Draws a text from `at`, in the middle of its height."""
         if self.stretch == 1:
@@ -168,9 +163,15 @@ def _row(y: float) -> float:
     return CELL * (y // CELL + 0.5)
 
 
+@functools.lru_cache(200_000)
+def _length(font: _Type, text: str) -> float:
+    """How wide a text is, in pixels."""
+    return float(font.font.getlength(text)) * font.stretch
+
+
 def _wide(font: _Type, text: str) -> int:
     """How far a word reaches with the space behind it, in whole patches."""
-    return PATCH * math.ceil((font.length(text) + float(font.font.size) * 0.22) / PATCH)
+    return PATCH * math.ceil((_length(font, text) + float(font.font.size) * 0.22) / PATCH)
 
 
 def _write(
@@ -178,12 +179,12 @@ def _write(
 ) -> None:
     """One word with its labels; `at` is where its line begins, in the middle of its height."""
     x, y = at
-    wide, half = font.length(text), CELL / 2 - 1
+    wide, half = _length(font, text), CELL / 2 - 1
     font.draw(pens.image, at, text, ink)
     spare = max(0.0, CELL + 2 - wide)  # a short word has a cell too
     pens.mark((x, y - half, x + wide + spare, y + half), labels | _say(text.lower()))
     for number, character in enumerate(text):
-        left, right = (x + font.length(text[:n]) for n in (number, number + 1))
+        left, right = (x + _length(font, text[:n]) for n in (number, number + 1))
         pens.letter((left, y - half, right, y + half), character)
 
 
@@ -355,7 +356,7 @@ def _button(
     left, top, right, bottom = area
     body, grey = theme
     font, shown = face.at(_size(rng)), _cased(word)
-    long = font.length(shown)
+    long = _length(font, shown)
     wide, high = long / 2 + rng.uniform(8, 28), rng.uniform(20, 28)
     x, y = ((rng.randrange(3) + 0.5 + rng.uniform(-0.25, 0.25)) * SIDE / 3 for _ in range(2))
     x = min(max(x, left + wide + 14), right - wide - 8)
