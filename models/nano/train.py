@@ -29,7 +29,7 @@ def _speech_feed(
     out: Path, rng: random.Random, more: list[corpus.Utterance] | None = None
 ) -> Iterator[list[corpus.Utterance]]:
     """Batches without end, also of `more`; shards that appear meanwhile are taken up after each pass."""
-    data = more or []
+    data = list(more or [])
     known: set[Path] = set()
     while True:
         for path in sorted((out / "speech").glob("*.npz")):
