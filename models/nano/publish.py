@@ -24,7 +24,7 @@ DESCRIPTION: Final = (
 )
 LIMITS: Final = (
     "It knows about 600 English words and was trained on synthetic speech only.",
-    "It understands eight kinds of commands and questions about drawn shapes, bars, and 25 words and numbers"
+    "It understands eight kinds of commands and questions about drawn shapes, bars, and 24 words and numbers"
     " in large letters.",
     "It translates a small phrase book to German, Spanish and Chinese.",
     "It can't summarize or talk about anything else.",

@@ -206,7 +206,7 @@ def translation_turn(writer: Writer, row: Row, rng: random.Random, split: texts.
     if rng.random() < 0.85:
         phrase = phrases.phrase(rng, split)
         said = phrase.english
-        language = rng.choices(phrases.LANGUAGES, (3, 3, 2))[0]  # cases and genders
+        language = rng.choices(phrases.LANGUAGES, (3, 3, 2))[0]  # cases and genders are harder
         translated = phrase.translation(language)
     else:
         said = texts.general(rng, split)

@@ -17,7 +17,7 @@ def spoken(text: str) -> str:
         ),
         QCoreApplication.translate(
             "Nano",
-            "It understands eight kinds of commands and questions about drawn shapes, bars, and 25 words and"
+            "It understands eight kinds of commands and questions about drawn shapes, bars, and 24 words and"
             " numbers in large letters.",
         ),
         QCoreApplication.translate(
