@@ -56,7 +56,7 @@ def test_strings_to_learn_to_read_from_hold_no_number_of_the_evaluation() -> Non
     held_out = {str(n) for n in range(10, 100) if texts.split_of(str(n)) == "eval"}
     assert held_out
     assert not [text for text in made if any(number in text for number in held_out)]
-    assert len({text[-1] for text in made}) == len(drawing.LETTERS)
+    assert {text[-1] for text in made} == set(drawing.LETTERS) - set("ilo")
     before_seven = {text[-2] for text in made if text[-1] == "7"}
     assert len(before_seven) > len(drawing.LETTERS) / 2, "a digit stands behind all kinds of others"
 

@@ -130,14 +130,19 @@ def numeral(rng: random.Random, split: texts.Split) -> str:
     return text
 
 
-def string(rng: random.Random, split: texts.Split) -> str:
-    """Letters and digits in any order: a digit is to be read whatever stands before it.
+_UNLIKE_DIGITS: Final = "".join(c for c in LETTERS if c not in "ilo")
+"""Some fonts draw an I, an l and a 1 alike, and an O like a 0."""
 
-    Two digits side by side are a number of `split`.
+
+def string(rng: random.Random, split: texts.Split) -> str:
+    """Letters and digits in any order: a digit is to be read whatever stands beside it.
+
+    Two digits side by side are a number of `split`. Most are as long as a number.
     """
     while True:
         text = "".join(
-            rng.choice(LETTERS[-10:] if rng.random() < 0.45 else LETTERS) for _ in range(rng.randint(2, 5))
+            rng.choice(LETTERS[-10:] if rng.random() < 0.45 else _UNLIKE_DIGITS)
+            for _ in range(rng.choice((2, 2, 2, 3, 4, 5)))
         )
         pairs = (a + b for a, b in itertools.pairwise(text) if (a + b).isdigit())
         if all(texts.split_of(pair) == split for pair in pairs):
@@ -149,13 +154,14 @@ def _cased(word: str) -> str:
 
 
 def _say(text: str) -> dict[str, int]:
-    """The labels of a word, a number or a string: of the last only its last digit is known."""
+    """The labels of a word, a number or a string: of the last only digits are known that a number has there."""
     if text in READ:
         return {"word": 1 + READ.index(text)}
     digit = 1 + int(text[-1]) if text[-1].isdigit() else 0
+    tens = len(READ) + int(text[0]) if len(text) == 2 and text[0] in "123456789" else 0
     if len(text) > 2 or not text.isdigit():
-        return {"kind": IGNORED, "word": IGNORED, "digit": digit}
-    return {"word": len(READ) + int(text) // 10 if int(text) > 9 else 0, "digit": digit}
+        return {"kind": IGNORED, "word": tens or IGNORED, "digit": digit}
+    return {"word": tens, "digit": digit}
 
 
 def _row(y: float) -> float:
@@ -247,7 +253,7 @@ def page(rng: random.Random, split: texts.Split = "train") -> Rendered:
         while True:
             form = rng.random()
             text = (
-                numeral(rng, split) if form < 0.3 else string(rng, split) if form < 0.55 else rng.choice(READ)
+                numeral(rng, split) if form < 0.3 else string(rng, split) if form < 0.7 else rng.choice(READ)
             )
             shown, font = _cased(text), _face(rng, split).at(_size(rng))
             if x + _wide(font, shown) > SIDE:

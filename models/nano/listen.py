@@ -18,7 +18,7 @@ from models.frontend import FrontEnd
 from models.nano import corpus, ctc, network, phrases, rows, shape, speech, texts
 from models.nano.wer import word_errors
 
-JOINED: Final = 0.3
+JOINED: Final = 0.4
 """The share of rows without tools that are one long recording, made of several clips one after the other."""
 LONGEST: Final = 3000
 """Frames of such a recording, 30 s."""

@@ -94,7 +94,7 @@ def stretched(writer: Writer, rng: random.Random, text: str) -> list[Item]:
     return [*out, *[blank] * rng.randint(0, 8)]
 
 
-def long_text(rng: random.Random, split: texts.Split, most: int = 7) -> str:
+def long_text(rng: random.Random, split: texts.Split, most: int = 10) -> str:
     """Rows of random words, sentences and commands, one after the other, as in a recording."""
 
     def part() -> str:
@@ -206,7 +206,7 @@ def translation_turn(writer: Writer, row: Row, rng: random.Random, split: texts.
     if rng.random() < 0.85:
         phrase = phrases.phrase(rng, split)
         said = phrase.english
-        language = rng.choices(phrases.LANGUAGES, (3, 3, 2))[0]  # cases and genders are harder
+        language = rng.choices(phrases.LANGUAGES, (4, 3, 3))[0]  # cases and genders are harder
         translated = phrase.translation(language)
     else:
         said = texts.general(rng, split)

@@ -167,6 +167,8 @@ def stage_language(out: Path, minutes: float) -> None:
 
     started = _start(out, "language", decoder=decoder)
     run = Run(out, "language", minutes, {"decoder": decoder})
+    if started:
+        _freeze(decoder[0])  # the encoders speak in these embeddings
 
     def feed() -> Iterator[tuple[rows.Context, list[rows.Row]]]:
         while True:
@@ -190,7 +192,13 @@ def stage_language(out: Path, minutes: float) -> None:
     def measure() -> dict[str, Any]:
         return language_scores(model, writer)
 
-    run.train([(list(decoder.parameters()), 1e-3 if started else 1.5e-3)], feed(), loss, measure)
+    run.train(
+        [(list(decoder.parameters()), 6e-4 if started else 1.5e-3)],
+        feed(),
+        loss,
+        measure,
+        (_matrices(decoder[1]), 1e-3) if started else None,
+    )
 
 
 @torch.no_grad()
@@ -291,7 +299,7 @@ def stage_listen(out: Path, minutes: float) -> None:
     quiet = listen.silence(front, rng, QUIET)
     parts = listen.Listener(model, lora, writer, front)
     Run(out, "listen", minutes, {"lora": lora, "projector": projector}).train(
-        [(list(lora.parameters()), 7e-4 if started else 2e-3), (list(projector.parameters()), 1e-4)],
+        [(list(lora.parameters()), 6e-4 if started else 2e-3), (list(projector.parameters()), 1e-4)],
         _speech_feed(out, rng),
         lambda batch, _: parts.loss([*batch, *rng.sample(quiet, 2)], rng),
         lambda: parts.scores(held),

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 from models.nano import drawing, lettering, network, pictures, shape
 
-PARTS_UNTIL: Final = 0.85
+PARTS_UNTIL: Final = 0.75
 """The part of the stage that looks at some cells only."""
 HEADS_ALONE: Final = 100
 """Steps in which new heads learn to read a trained encoder before it goes on."""
 READING_UNTIL: Final = 0.6
 """The part of the stage in which reading comes first."""
-MIXTURE: Final = ((0.76, 0.1, 0.05, 0.09), (0.35, 0.27, 0.18, 0.2))
+MIXTURE: Final = ((0.7, 0.1, 0.11, 0.09), (0.32, 0.22, 0.3, 0.16))
 """Shares of words alone, scenes and bars, texts and windows, resized scenes and bars: until then, later."""
 KEPT: Final = 200
 """Pictures full of words: a batch is a new one and one of the last ones."""
