@@ -73,5 +73,6 @@ def test_several_clips_become_one_long_recording(out: Path) -> None:
     wanted = writer.encode(" ".join((clips * 4)[index].text for index in gaps))
     said = tuple(longest.items[at] for at in sorted(longest.answers))
     assert said[: len(wanted)] == wanted
-    used = sorted(item.index for row in made for item in row.items if isinstance(item, rows.Gap))
-    assert used == list(range(len(clips) * 4))
+    used = [item.index for row in made for item in row.items if isinstance(item, rows.Gap)]
+    assert set(used) == set(range(len(clips) * 4))
+    assert len(used) > len(clips) * 4, "a clip comes again at the end of some recordings"

@@ -154,7 +154,7 @@ def _cased(word: str) -> str:
 
 
 def _say(text: str) -> dict[str, int]:
-    """The labels of a word, a number or a string: of the last only digits are known that a number has there."""
+    """The labels of a word, a number or a string: of that, only digits where a number has them."""
     if text in READ:
         return {"word": 1 + READ.index(text)}
     digit = 1 + int(text[-1]) if text[-1].isdigit() else 0

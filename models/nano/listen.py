@@ -20,6 +20,8 @@ from models.nano.wer import word_errors
 
 JOINED: Final = 0.4
 """The share of rows without tools that are one long recording, made of several clips one after the other."""
+AGAIN: Final = 0.3
+"""The share of these in which the last clip is one of those before: the words don't tell how far one is."""
 LONGEST: Final = 3000
 """Frames of such a recording, 30 s."""
 
@@ -100,7 +102,8 @@ def make_rows(
             room = max(1, LONGEST // max(len(clip.frames) for _, clip in numbered))
             several = numbered[: min(room, rng.randint(2, 8))]
             if all(clip.text for _, clip in several):
-                out.append(joined(writer, several))
+                again = rng.sample(several, rng.random() < AGAIN and len(several) < room)
+                out.append(joined(writer, [*several, *again]))
                 numbered = numbered[len(several) :]
                 continue
         take = 2 if rng.random() < 0.15 else 1

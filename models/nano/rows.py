@@ -95,7 +95,13 @@ def stretched(writer: Writer, rng: random.Random, text: str) -> list[Item]:
 
 
 def long_text(rng: random.Random, split: texts.Split, most: int = 10) -> str:
-    """Rows of random words, sentences and commands, one after the other, as in a recording."""
+    """Rows of random words, sentences and commands, one after the other, as in a recording.
+
+    Every third text is made of a few words that come again and again: who copies it has to know where he is,
+    the last word doesn't tell.
+    """
+    if rng.random() < 1 / 3:
+        return texts.few_words(rng, split, 9 * most)
 
     def part() -> str:
         kind = rng.random()

@@ -299,6 +299,12 @@ def row(rng: random.Random, split: Split) -> str:
     return _draw(rng, split, lambda r: " ".join(r.choices(w.ALL, k=r.randint(2, 9))))
 
 
+def few_words(rng: random.Random, split: Split, most: int) -> str:
+    """A row of up to `most` words, drawn from a few that come again and again."""
+    few = rng.sample(w.ALL, rng.randint(5, 40))
+    return _draw(rng, split, lambda r: " ".join(r.choices(few, k=r.randint(4, most))))
+
+
 TALK: Final = (
     (("hello", "hi", "good morning", "good evening", "hello there"), "Hello. What can I do for you?"),
     (("thank you", "thanks", "thank you very much"), "You are welcome."),
