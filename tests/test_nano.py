@@ -235,7 +235,7 @@ def test_the_speech_adapter_does_the_work(nano: Path, espeak: speech.Espeak) -> 
 
 
 def test_the_vision_adapter_does_the_work(nano: Path) -> None:
-    """Without it many questions get no answer or another one (13 of these 24 are right, 22 with it)."""
+    """Without it no question gets its answer (none of these 24 is right, 23 with it)."""
     direct = Direct(nano)
     rng = random.Random(105)
     right = {0: 0, 3: 0}
@@ -247,7 +247,7 @@ def test_the_vision_adapter_does_the_work(nano: Path) -> None:
                 direct.ask([picture.png(), f"{question[0].upper()}{question[1:]}?"], mode, 3) == answer
             )
     assert right[3] >= 19
-    assert right[3] - right[0] >= 5
+    assert right[0] <= 3
 
 
 def test_report_holds_figures_to_their_bars() -> None:
