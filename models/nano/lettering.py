@@ -123,9 +123,9 @@ def pair(rng: random.Random, split: texts.Split) -> tuple[str, str]:
             return first, second
 
 
-def numeral(rng: random.Random, split: texts.Split) -> str:
-    """A number from 0 to 99 to show."""
-    while texts.split_of(text := str(rng.randint(0, 99))) != split:
+def numeral(rng: random.Random, split: texts.Split, most: int = 99) -> str:
+    """A number from 0 to `most` to show."""
+    while texts.split_of(text := str(rng.randint(0, most))) != split:
         pass
     return text
 
@@ -137,13 +137,15 @@ _UNLIKE_DIGITS: Final = "".join(c for c in LETTERS if c not in "ilo")
 def string(rng: random.Random, split: texts.Split) -> str:
     """Letters and digits in any order: a digit is to be read whatever stands beside it.
 
-    Two digits side by side are a number of `split`. Most are as long as a number.
+    A digit alone, or two side by side, are a number of `split`. Most are as long as a number.
     """
     while True:
         text = "".join(
             rng.choice(LETTERS[-10:] if rng.random() < 0.45 else _UNLIKE_DIGITS)
-            for _ in range(rng.choice((2, 2, 2, 3, 4, 5)))
+            for _ in range(rng.choice((1, 2, 2, 2, 3, 4, 5)))
         )
+        if text.isdigit() and texts.split_of(text) != split:
+            continue
         pairs = (a + b for a, b in itertools.pairwise(text) if (a + b).isdigit())
         if all(texts.split_of(pair) == split for pair in pairs):
             return text
@@ -252,9 +254,10 @@ def page(rng: random.Random, split: texts.Split = "train") -> Rendered:
         x = PATCH * rng.randrange(0, 6)
         while True:
             form = rng.random()
-            text = (
-                numeral(rng, split) if form < 0.3 else string(rng, split) if form < 0.7 else rng.choice(READ)
-            )
+            if form < 0.3:
+                text = numeral(rng, split, 9 if rng.random() < 0.3 else 99)
+            else:
+                text = string(rng, split) if form < 0.7 else rng.choice(READ)
             shown, font = _cased(text), _face(rng, split).at(_size(rng))
             if x + _wide(font, shown) > SIDE:
                 break

@@ -181,7 +181,7 @@ def _note(rng: random.Random) -> Command:
 
 
 def _forecast(rng: random.Random) -> Command:
-    city = rng.random() < 0.7  # elsewhere it is any words: a city that is kept is in training's longer names
+    city = rng.random() < 0.5  # elsewhere it is any words: a city that is kept is in training's longer names
     place = rng.choice(w.CITIES) if city else " ".join(rng.choices(w.ALL, k=rng.choice((1, 2, 2, 3))))
     form = rng.choice(
         (
