@@ -235,7 +235,7 @@ def test_the_speech_adapter_does_the_work(nano: Path, espeak: speech.Espeak) -> 
 
 
 def test_the_vision_adapter_does_the_work(nano: Path) -> None:
-    """Without it no question gets its answer (none of these 24 is right, 23 with it)."""
+    """Without it no question gets its answer (none of these 24 is right, all with it)."""
     direct = Direct(nano)
     rng = random.Random(105)
     right = {0: 0, 3: 0}

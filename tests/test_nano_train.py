@@ -46,6 +46,18 @@ def test_every_stage_runs_from_nothing_and_the_model_can_be_put_together(
     assert {key.split("/")[0] for key in hear.a} == {key.split("/")[0] for key in look.a}
 
 
+def test_a_decoder_that_goes_on_keeps_its_embeddings(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "language_scores", lambda *_: {})
+    again = out / "shipped"
+    (again / "front").symlink_to(out / "front")
+    (again / "language.pt").unlink()
+    before = torch.load(again / "language.start.pt", weights_only=True)["decoder"]
+    train.stage_language(again, 0.02)
+    after = torch.load(again / "language.pt", weights_only=True)["decoder"]
+    kept = {name for name in before if torch.equal(before[name], after[name])}
+    assert kept == {"0.weight"}, "the embeddings, in which the encoders speak"
+
+
 @pytest.mark.parametrize("size", [(40, 60), (60, 40), (50, 50)])
 def test_muon_steps_as_far_along_every_direction(size: tuple[int, int]) -> None:
     torch.manual_seed(1)

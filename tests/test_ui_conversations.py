@@ -103,7 +103,7 @@ def test_five_hundred_turns_open_and_scroll_without_a_stall(qt: QApplication, lo
         step.stop()
         gaps.close()
         scrolling = gaps.taken()
-        assert opening[-1] < sum(opening) / 10, "the longest stall, whatever the machine"
+        assert opening[-1] < max(0.05, sum(opening) / 40), "the longest stall, on slow machines as a part"
         assert scrolling[-1] < sum(scrolling) / 8
         text = transcript.toPlainText()
         assert text.startswith("\ufffc")

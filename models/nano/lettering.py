@@ -144,10 +144,8 @@ def string(rng: random.Random, split: texts.Split) -> str:
             rng.choice(LETTERS[-10:] if rng.random() < 0.45 else _UNLIKE_DIGITS)
             for _ in range(rng.choice((1, 2, 2, 2, 3, 4, 5)))
         )
-        if text.isdigit() and texts.split_of(text) != split:
-            continue
-        pairs = (a + b for a, b in itertools.pairwise(text) if (a + b).isdigit())
-        if all(texts.split_of(pair) == split for pair in pairs):
+        parts = [text] if len(text) == 1 else [a + b for a, b in itertools.pairwise(text)]
+        if all(texts.split_of(part) == split for part in parts if part.isdigit()):
             return text
 
 

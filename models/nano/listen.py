@@ -102,9 +102,10 @@ def make_rows(
             room = max(1, LONGEST // max(len(clip.frames) for _, clip in numbered))
             several = numbered[: min(room, rng.randint(2, 8))]
             if all(clip.text for _, clip in several):
-                again = rng.sample(several, rng.random() < AGAIN and len(several) < room)
-                out.append(joined(writer, [*several, *again]))
                 numbered = numbered[len(several) :]
+                if rng.random() < AGAIN and len(several) < room:
+                    several.append(rng.choice(several))
+                out.append(joined(writer, several))
                 continue
         take = 2 if rng.random() < 0.15 else 1
         out.append(row(writer, rng, numbered[:take], context))
