@@ -32,6 +32,7 @@ from models.random_weights import RandomCheckpoint
 ONE_THREAD = EngineSettings(threads=1)
 GREEDY = GenerateOptions(max_tokens=12, repetition_guard=0, stop_ids=frozenset())
 _EXACT = PrecisionPlan()
+_STOPS = (257, 256)
 ADAPTERS = {"vision": 4, "speech": 6}
 
 
@@ -40,14 +41,19 @@ class Scaled(RandomCheckpoint):
     """Random weights; with matrices three times as large, the tokens depend on everything in the prompt."""
 
     scale: float = 3
+    endless: bool = False
 
     def read(self, name: str) -> NDArray[np.float32]:
         values = super().read(name)
-        return (
-            values * np.float32(self.scale)
-            if name.startswith("model.layers.") and values.ndim == 2
-            else values
-        )
+        if name.startswith("model.layers.") and values.ndim == 2:
+            return values * np.float32(self.scale)
+        if name == "lm_head.weight" and self.endless:  # other tokens are far likelier than those that end it
+            values = 20 * values
+            values[list(_STOPS)] = 0
+        return values
+
+    def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
+        return self.read(name)[start:stop]
 
 
 def small_package(
@@ -61,9 +67,13 @@ def small_package(
     width: int = 128,
     vocabulary: int = 320,
     scale: float = 3,
+    endless: bool = False,
     plan: PrecisionPlan = _EXACT,
 ) -> Path:
-    """Build a package with `width` / 32 heads on half as many key heads; ``own`` names a user's adapter."""
+    """Build a package with `width` / 32 heads on half as many key heads; ``own`` names a user's adapter.
+
+    What an ``endless`` one says comes to no end.
+    """
     rotary = 24
     heads = width // 32
     config = Phi4MMConfig(
@@ -79,7 +89,7 @@ def small_package(
         max_position_embeddings=context,
         original_max_position_embeddings=original,
         bos_token_id=256,
-        eos_token_ids=(257, 256),
+        eos_token_ids=_STOPS,
         pad_token_id=256,
         rope=RopeConfig(
             10000.0, rotary, (1.0,) * (rotary // 2), tuple(1.0 + 0.7 * i for i in range(rotary // 2)), 1.1
@@ -98,7 +108,8 @@ def small_package(
         ),
     )
     ranks = (ADAPTERS if adapters else {}) | ({own: 5} if own else {})
-    return build(Scaled(config, 1, ranks, scale=scale), folder, plan, card=Card("small"), dynamic_hd=4)
+    weights = Scaled(config, 1, ranks, scale=scale, endless=endless)
+    return build(weights, folder, plan, card=Card("small"), dynamic_hd=4)
 
 
 def picture(seed: int, width: int = 448, height: int = 448) -> Picture:

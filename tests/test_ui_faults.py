@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from engine_package import small_package
 from place import Place, eventually, family
 from virtual_audio import VirtualAudio, virtual_audio
 from virtual_screen import VirtualScreen, virtual_screen
@@ -31,10 +32,15 @@ def place(screen: VirtualScreen, audio_server: VirtualAudio, tmp_path: Path) -> 
     return Place(screen, audio_server, tmp_path, package.embedded())
 
 
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that never comes to an end."""
+    return small_package(tmp_path_factory.mktemp("endless") / "small", endless=True)
+
+
 @pytest.fixture
-def talkative(screen: VirtualScreen, audio_server: VirtualAudio, tmp_path: Path, small_model: Path) -> Place:
-    """With a model that never comes to an end."""
-    return Place(screen, audio_server, tmp_path, small_model)
+def talkative(screen: VirtualScreen, audio_server: VirtualAudio, tmp_path: Path, endless: Path) -> Place:
+    return Place(screen, audio_server, tmp_path, endless)
 
 
 def gone(processes: list[psutil.Process]) -> bool:
@@ -114,12 +120,10 @@ def test_killed_it_leaves_nobody_and_starts_again(talkative: Place) -> None:
         assert ends(process, children) == 0
 
 
-def test_without_screen_and_sound_it_ends_and_keeps_what_was_written(
-    tmp_path: Path, small_model: Path
-) -> None:
+def test_without_screen_and_sound_it_ends_and_keeps_what_was_written(tmp_path: Path, endless: Path) -> None:
     """As when the session of a person ends: both servers are gone at once."""
     with virtual_screen() as screen, virtual_audio() as audio:
-        talkative = Place(screen, audio, tmp_path, small_model)
+        talkative = Place(screen, audio, tmp_path, endless)
         with talkative.running() as process:
             children = family(process)
             talkative.ask("go on")
