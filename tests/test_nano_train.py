@@ -10,7 +10,20 @@ import pytest
 import torch
 
 from models.frontend import FrontEnd
-from models.nano import corpus, listen, muon, publish, rows, see, shipped, speech, train, vision
+from models.nano import (
+    corpus,
+    listen,
+    muon,
+    network,
+    publish,
+    rows,
+    see,
+    shipped,
+    speech,
+    texts,
+    train,
+    vision,
+)
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +101,36 @@ def test_several_clips_become_one_long_recording(out: Path) -> None:
     used = [item.index for row in made for item in row.items if isinstance(item, rows.Gap)]
     assert set(used) == set(range(len(clips) * 4))
     assert len(used) > len(clips) * 4, "a clip comes again at the end of some recordings"
+
+
+def test_slips_are_shown_and_never_asked_for(out: Path) -> None:
+    writer = rows.Writer(FrontEnd(out / "front"))
+    model = network.build()
+    rng = random.Random(5)
+    text = texts.few_words(rng, "train", 60)
+
+    def made(*, slip: bool) -> rows.Row:
+        row = rows.Row()
+        writer.turn(row, ["hear:", f" {text}"], text)
+        while slip and len(row.slips) < 2:
+            row.slip(rng)
+        return row
+
+    plain, slipped = made(slip=False), made(slip=True)
+    assert slipped.items == plain.items
+    answers = [slipped.items[at] for at in slipped.answers]
+    assert set(slipped.slips) < slipped.answers - {max(slipped.answers)}, "the end stays"
+    assert set(slipped.slips.values()) <= set(answers), "words of the same answer"
+    with torch.no_grad():
+        shown = list(plain.items)
+        for at, other in slipped.slips.items():
+            shown[at] = other
+        asked = rows.Row(shown, plain.answers)
+        wrong = [float(rows.score(model, [row], None, [], None).loss) for row in (plain, slipped, asked)]
+    assert len({round(loss, 5) for loss in wrong}) == 3
+    first = min(slipped.slips)
+    before = rows.Row(plain.items, {at for at in plain.answers if at <= first})
+    with torch.no_grad():
+        left = rows.Row(plain.items, before.answers, slipped.slips)
+        same = [float(rows.score(model, [row], None, [], None).loss) for row in (before, left)]
+    assert same[0] == pytest.approx(same[1], abs=1e-5), "until the first slip nothing is different"

@@ -78,10 +78,7 @@ def spoken(rng: random.Random, split: texts.Split, kind: str) -> tuple[str, str]
     if kind == "outside":
         return rng.choice((texts.near_miss, texts.outside))(rng, split), texts.ABOUT
     if kind == "long":  # sentences, with pauses between them
-        parts = [
-            spoken(rng, split, rng.choice(("command", "general", "row")))[0] for _ in range(rng.randint(2, 8))
-        ]
-        return PAUSE.join(parts), texts.ABOUT
+        return PAUSE.join(texts.recording(rng, split, rng.randint(2, 8))), texts.ABOUT
     if kind == "talk":
         said, answer = rng.choice(texts.TALK)
         return rng.choice(said), answer

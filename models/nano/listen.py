@@ -50,11 +50,12 @@ _TRANSLATED: Final = {"phrase": 0.7, "general": 0.04, "row": 0.02, "command": 0.
 """How often a clip that comes with one is to be translated."""
 
 
-def joined(writer: rows.Writer, clips: list[tuple[int, corpus.Utterance]]) -> rows.Row:
+def joined(writer: rows.Writer, rng: random.Random, clips: list[tuple[int, corpus.Utterance]]) -> rows.Row:
     """A row that transcribes clips one after the other as one recording."""
     made = rows.Row()
     text = " ".join(clip.text for _, clip in clips)
     writer.turn(made, [*(rows.Gap(number) for number, _ in clips), prompts.TRANSCRIBE], text)
+    made.slip(rng)
     return made
 
 
@@ -87,6 +88,7 @@ def row(
             writer.turn(made, [gap, prompts.SUMMARIZE], texts.NO_SUMMARY)
         else:
             writer.turn(made, [gap, prompts.TRANSCRIBE], clip.text or clip.reply)
+            made.slip(rng)
     return made
 
 
@@ -105,7 +107,7 @@ def make_rows(
                 numbered = numbered[len(several) :]
                 if rng.random() < AGAIN and len(several) < room:
                     several.append(rng.choice(several))
-                out.append(joined(writer, several))
+                out.append(joined(writer, rng, several))
                 continue
         take = 2 if rng.random() < 0.15 else 1
         out.append(row(writer, rng, numbered[:take], context))

@@ -35,12 +35,31 @@ Blend = tuple[int, ...]
 Item = int | Blend | Gap
 
 
+SLIPS: Final = 0.05
+"""The share of the words of half of the transcripts that are slips."""
+
+
 @dataclass
 class Row:
-    """Items of one row; `answers` are the items that the model has to produce."""
+    """Items of one row; `answers` are the items that the model has to produce.
+
+    `slips` are shown in place of some answers: a word that comes elsewhere in the transcript, after which the
+    model has to go on where it was. Else one misheard word leads to where it was right, and round and round.
+    """
 
     items: list[Item] = field(default_factory=list)
     answers: set[int] = field(default_factory=set)
+    slips: dict[int, int] = field(default_factory=dict)
+
+    def slip(self, rng: random.Random) -> None:
+        """Put slips into the last turn, half of the times."""
+        end = len(self.items) - 1  # which stays
+        start = next((i for i in range(end, 0, -1) if i not in self.answers), end) + 1
+        if rng.random() < 0.5:
+            for index in range(start, end):
+                other = self.items[rng.randrange(start, end)]
+                if rng.random() < SLIPS and isinstance(other, int):
+                    self.slips[index] = other
 
 
 class Writer:
@@ -94,22 +113,15 @@ def stretched(writer: Writer, rng: random.Random, text: str) -> list[Item]:
     return [*out, *[blank] * rng.randint(0, 8)]
 
 
+FEW: Final = 0.4
+"""The share of long texts that are made of a few words."""
+
+
 def long_text(rng: random.Random, split: texts.Split, most: int = 10) -> str:
-    """Rows of random words, sentences and commands, one after the other, as in a recording.
-
-    Every third text is made of a few words that come again and again: who copies it has to know where he is,
-    the last word doesn't tell.
-    """
-    if rng.random() < 1 / 3:
+    """What is said in a recording, or now and then rows of a few words that come again and again."""
+    if rng.random() < FEW:
         return texts.few_words(rng, split, 9 * most)
-
-    def part() -> str:
-        kind = rng.random()
-        if kind < 0.5:
-            return texts.row(rng, split)
-        return texts.general(rng, split) if kind < 0.8 else texts.command(rng, split).text
-
-    return " ".join(part() for _ in range(rng.randint(1, most)))
+    return " ".join(texts.recording(rng, split, rng.randint(1, most)))
 
 
 def cells(writer: Writer, rng: random.Random, picture: drawing.Rendered, whole: bool) -> list[Item]:
@@ -205,6 +217,7 @@ def transcript_turn(writer: Writer, row: Row, rng: random.Random, split: texts.S
         return
     text = long_text(rng, split)
     writer.turn(row, ["hear:", *stretched(writer, rng, text), prompts.TRANSCRIBE], text)
+    row.slip(rng)
 
 
 def translation_turn(writer: Writer, row: Row, rng: random.Random, split: texts.Split) -> None:
@@ -327,7 +340,10 @@ def score(
     noise: float = 0.0,
 ) -> Score:
     """Runs rows behind a prefix. `features` fill the gaps by number; `noise` is the deviation of noise."""
-    filled = [[features[i.index] if isinstance(i, Gap) else i for i in row.items] for row in rows]
+    filled = [
+        [features[i.index] if isinstance(i, Gap) else row.slips.get(n, i) for n, i in enumerate(row.items)]
+        for row in rows
+    ]
     embeds = network.embed_rows(model, filled)
     if noise:
         embeds = embeds + noise * torch.randn_like(embeds)

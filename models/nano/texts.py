@@ -305,6 +305,23 @@ def few_words(rng: random.Random, split: Split, most: int) -> str:
     return _draw(rng, split, lambda r: " ".join(r.choices(few, k=r.randint(4, most))))
 
 
+def recording(rng: random.Random, split: Split, count: int) -> list[str]:
+    """What is said in a long recording: `count` commands, sentences and rows.
+
+    Half of the recordings say much the same several times: who writes them down has to know where he is, the
+    last words don't tell.
+    """
+    tool = rng.randrange(len(COMMANDS)) if rng.random() < 0.5 else None
+
+    def part() -> str:
+        if tool is not None and rng.random() < 0.7:
+            return command(rng, split, tool).text
+        kind = rng.randrange(3)
+        return command(rng, split).text if kind == 0 else (general, row)[kind - 1](rng, split)
+
+    return [part() for _ in range(count)]
+
+
 TALK: Final = (
     (("hello", "hi", "good morning", "good evening", "hello there"), "Hello. What can I do for you?"),
     (("thank you", "thanks", "thank you very much"), "You are welcome."),
