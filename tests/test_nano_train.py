@@ -50,6 +50,7 @@ def test_every_stage_runs_from_nothing_and_the_model_can_be_put_together(
     monkeypatch.setattr(train, "QUIET", 12)
     monkeypatch.setattr(see, "VOICES", 1)
     monkeypatch.setattr(see, "FIRST", 60)
+    monkeypatch.setattr(see, "PAGES", 2)
     for name, (run, _) in train.STAGES.items():
         run(out, 0.02)
         noted = [json.loads(line) for line in (out / f"{name}.jsonl").read_text().splitlines()]

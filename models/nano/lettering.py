@@ -241,10 +241,10 @@ def render_text(rng: random.Random, split: texts.Split) -> Rendered:
     return pens.finish(facts, "text")
 
 
-def page(rng: random.Random, split: texts.Split = "train") -> Rendered:
+def page(rng: random.Random, split: texts.Split = "train", numbers: float = 0.3) -> Rendered:
     """Words and numbers all over a picture, to learn to read; nothing is asked.
 
-    An empty cell at least stands between two in a row.
+    An empty cell at least stands between two in a row. `numbers` is their share.
     """
     ground = (rng.randrange(256), rng.randrange(256), rng.randrange(256))
     pens = Pens(Image.new("RGB", (SIDE, SIDE), ground))
@@ -252,7 +252,7 @@ def page(rng: random.Random, split: texts.Split = "train") -> Rendered:
         x = PATCH * rng.randrange(0, 6)
         while True:
             form = rng.random()
-            if form < 0.3:
+            if form < numbers:
                 text = numeral(rng, split, 9 if rng.random() < 0.3 else 99)
             else:
                 text = string(rng, split) if form < 0.7 else rng.choice(READ)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from models.frontend import FrontEnd
-from models.nano import corpus, ctc, drawing, network, pictures, rows, shape, speech, texts, vision
+from models.nano import corpus, ctc, drawing, lettering, network, pictures, rows, shape, speech, texts, vision
 
 PICTURES: Final = 4  # a step
 ROWS: Final = 8  # a picture
@@ -41,6 +41,8 @@ FIRST, NEW = 320, 0.5
 """Pictures to begin with, and the part of the steps that make as many new ones as they show."""
 MOST: Final = 3000
 """Pictures of one form that are kept."""
+PAGES, NEW_PAGE, KEPT_PAGES = 30, 0.12, 300
+"""Pages of numbers to begin with, the part of the steps that make a new one, and how many are kept."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,18 @@ class Gallery:
     def __init__(self, model: Any, rng: random.Random, split: texts.Split = "train") -> None:
         self._model, self._rng, self._split = model, rng, split
         self._found: dict[tuple[int, ...], list[Shown]] = {}
+        self._pages: list[Shown] = []
+
+    def add_page(self) -> None:
+        """A new page full of numbers, of which nothing is asked."""
+        made = lettering.page(self._rng, self._split, numbers=1.0)
+        made.labels[..., drawing.LABELS.index("rank")] = 0
+        self._pages += shown(self._model, [made])
+        del self._pages[:-KEPT_PAGES]
+
+    def pages(self, count: int) -> list[Shown]:
+        """Some pages full of numbers."""
+        return self._rng.sample(self._pages, count)
 
     def add(self, count: int) -> None:
         """New pictures."""
@@ -261,7 +275,11 @@ class Viewer:
         seen = gallery.choose(PICTURES * (2 if parts else 1))
         features = self._project(seen)
         labels = torch.stack([s.labels for s in seen])
-        anchor = ANCHOR * self._anchor(features, labels)
+        if rng.random() < NEW_PAGE:
+            gallery.add_page()
+        pages = gallery.pages(2)  # in pictures, numbers are too few to learn to say all of them
+        numbers = self._anchor(self._project(pages), torch.stack([s.labels for s in pages]))
+        anchor = ANCHOR * (self._anchor(features, labels) + numbers)
         if progress < WARM:
             return {"anchor": anchor}
         before = None

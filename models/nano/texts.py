@@ -357,6 +357,12 @@ TALK: Final = (
 _OUTSIDE: Final = (
     "tell me a story",
     "tell me a joke",
+    "tell me a story about {}",
+    "tell me a joke about {}",
+    "tell me a {} story",
+    "tell me about {}",
+    "tell me the way to {}",
+    "tell me who {} is",
     "who is the king of {}",
     "what is the capital of {}",
     "write a letter to {}",

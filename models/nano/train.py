@@ -324,6 +324,8 @@ def stage_see(out: Path, minutes: float) -> None:
     held = see.Voices(model, _held_out_questions(out, front))
     gallery = see.Gallery(model, rng)
     gallery.add(see.FIRST)
+    for _ in range(see.PAGES):
+        gallery.add_page()
     viewer = see.Viewer(model, lora, rows.Writer(front))
     modules: dict[str, nn.Module] = {"lora": lora, "heard": heard, "seen": seen, "separators": separators}
     Run(out, "see", minutes, modules).train(
