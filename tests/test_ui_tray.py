@@ -67,6 +67,13 @@ def menu(place: Place) -> bool:
     return any(top < HIGH and WIDE < wide < 500 for top, wide in boxes(place))
 
 
+def close(place: Place) -> None:
+    """Close the window by the keyboard, which the tray may have had."""
+    place.screen.xdotool("windowactivate", "--sync", place.screen.wait_for_window("^Aside$"))
+    place.screen.xdotool("key", "alt+F4")
+    eventually(lambda: not shown(place))
+
+
 def choose(place: Place, entry: int) -> None:
     """From the icon's menu."""
     x, y = ICON
@@ -80,13 +87,11 @@ def choose(place: Place, entry: int) -> None:
 def test_a_closed_window_lives_on_in_the_tray(place: Place) -> None:
     with place.running() as process:
         eventually(lambda: shown(place))
-        place.screen.xdotool("key", "alt+F4")
-        eventually(lambda: not shown(place))
+        close(place)
         assert icon(place)
         place.screen.xdotool("mousemove", *ICON, "click", 1)
         eventually(lambda: shown(place))
-        place.screen.xdotool("key", "alt+F4")
-        eventually(lambda: not shown(place))
+        close(place)
         assert place.aside("show").wait(20) == 0
         eventually(lambda: shown(place))
         assert process.poll() is None
@@ -100,9 +105,7 @@ def test_the_menu_of_the_icon_does_what_it_says(place: Place) -> None:
         eventually(lambda: place.told("phase", phase="listening"))
         choose(place, STOP)
         eventually(lambda: place.told("phase", phase="idle"))
-        place.screen.xdotool("windowactivate", "--sync", place.screen.wait_for_window("^Aside$"))
-        place.screen.xdotool("key", "alt+F4")
-        eventually(lambda: not shown(place))
+        close(place)
         choose(place, OPEN)
         eventually(lambda: shown(place))
         choose(place, SCREEN)

@@ -74,8 +74,9 @@ class Presses:
         return [Released(key, now - self._down.pop(key))]
 
     def forget(self, key: str) -> None:
-        """It is no longer watched; when it is again, it is taken to be up."""
+        """It is no longer watched; when it is again, it is taken to be up, and no storm goes on."""
         self._down.pop(key, None)
+        self._told.pop(key, None)
 
 
 def available() -> bool:
@@ -209,8 +210,8 @@ class Hotkeys:
                 else:
                     code, modifiers = self._code("Esc")
                     self._ungrab(code, modifiers)
-                    if code in down:  # its release may go to another program now
-                        presses.forget(down.pop(code))
+                    down.pop(code, None)  # its release may go to another program now
+                    presses.forget(ESCAPE)
             while self._display.pending_events():
                 event = self._display.next_event()
                 if event.type not in (X.KeyPress, X.KeyRelease):
