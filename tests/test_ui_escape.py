@@ -42,6 +42,7 @@ def test_esc_stops_from_any_window_and_is_given_back(
                 number = place.screen.wait_for_window("^other$")
                 place.screen.xdotool("windowactivate", "--sync", number)
                 for said in (True, False):
+                    seen = keys.read_text().count("keysym 0xff1b, Escape")
                     done = len(place.told("phase", phase="idle"))
                     if said:
                         place.screen.xdotool("keydown", "ctrl", "keydown", "alt", "keydown", "space")
@@ -53,8 +54,12 @@ def test_esc_stops_from_any_window_and_is_given_back(
                     else:  # it listens until it is stopped
                         assert place.aside("listen").wait(20) == 0
                         eventually(lambda: phase(place) == "listening")
-                    eventually(partial(_stops, place, keys, done))
-                    eventually(partial(_arrives, place, keys, escapes(keys)))
+                    place.screen.xdotool("key", "Escape")
+                    eventually(partial(idle_again, place, done), 5.0)
+                    assert keys.read_text().count("keysym 0xff1b, Escape") == seen, (
+                        "it was not for that window"
+                    )
+                    eventually(partial(_arrives, place, keys, seen))
         finally:
             other.kill()
 
@@ -68,25 +73,10 @@ def idle_again(place: Place, before: int) -> bool:
     return len(place.told("phase", phase="idle")) > before
 
 
-def escapes(keys: Path) -> int:
-    """How often Esc was for the other window."""
-    return keys.read_text().count("keysym 0xff1b, Escape")
-
-
-def _stops(place: Place, keys: Path, idle_before: int) -> bool:
-    """Press Esc and tell whether it was for us; no person presses so soon that it isn't grabbed yet."""
-    before = escapes(keys)
-    place.screen.xdotool("key", "Escape")
-    eventually(lambda: idle_again(place, idle_before) or escapes(keys) > before, 5.0)
-    ours = escapes(keys) == before
-    assert ours or not idle_again(place, idle_before), "it stopped, and was for that window too"
-    return ours
-
-
 def _arrives(place: Place, keys: Path, seen: int) -> bool:
     """Whether Esc reaches the other window again."""
     place.screen.xdotool("key", "Escape")
-    return escapes(keys) > seen
+    return keys.read_text().count("keysym 0xff1b, Escape") > seen
 
 
 def test_what_is_dropped_is_not_said_to_be_nothing(tmp_path: Path) -> None:

@@ -133,3 +133,18 @@ def test_where_keys_can_not_be_grabbed(monkeypatch: pytest.MonkeyPatch) -> None:
         Hotkeys(KEYS, lambda _: None)
     monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
     assert not available()
+
+
+def test_esc_counts_each_time_it_is_watched_however_soon(server: VirtualScreen) -> None:
+    heard: queue.Queue[Pressed | Released] = queue.Queue()
+    hotkeys = Hotkeys({}, heard.put)
+    try:
+        for _ in range(3):
+            hotkeys.catch_escape(True)
+            time.sleep(0.15)  # it is grabbed by a thread of its own
+            server.xdotool("key", "Escape")
+            assert heard.get(timeout=5) == Pressed("escape")
+            assert isinstance(heard.get(timeout=5), Released)
+            hotkeys.catch_escape(False)
+    finally:
+        hotkeys.close()
